@@ -1,0 +1,162 @@
+"""The webhook message as Alertmanager sends it, version 4, and nothing of what we make of it.
+
+Wire rules are those of Alertmanager 0.21 to 0.34 (`notify/webhook/webhook.go`, `template/template.go`): unknown fields are
+ignored, missing ones tolerated, the receiver's name arrives regex-quoted, a firing alert ends at Go's zero time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from relay.clock import Millis
+
+_FNV_OFFSET = 14695981039346656037
+_FNV_PRIME = 1099511628211
+_UNSTORABLE = {0: "\ufffd"} | {code: "\ufffd" for code in range(0xD800, 0xE000)}
+
+
+def storable(text: str) -> str:
+    """The text with NUL and lone surrogates as U+FFFD: PostgreSQL refuses the one, UTF-8 the other."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.translate(_UNSTORABLE)
+
+
+def fingerprint_of(labels: Mapping[str, str]) -> str:
+    """Alertmanager's fingerprint: FNV-1a 64 over the sorted labels (prometheus/common `model/signature.go`)."""
+    value = _FNV_OFFSET
+    for name in sorted(labels):
+        for byte in name.encode() + b"\xff" + labels[name].encode() + b"\xff":
+            value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
+    return f"{value:016x}"
+
+
+def parse_time(value: object) -> Millis | None:
+    """RFC 3339 with any zone and up to nanoseconds, cut to milliseconds; Go's zero time (year 1) and blanks are None."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ValueError("a time must be an RFC 3339 text like 2026-01-31T03:12:00Z")  # noqa: TRY004  pydantic wants ValueError
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{value[:40]!r} is no RFC 3339 time like 2026-01-31T03:12:00Z") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    if moment.year <= 1:
+        return None
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
+
+
+def _text(value: object) -> str:
+    """Any scalar of a lenient sender as storable text; lists and objects as JSON."""
+    if isinstance(value, str):
+        return storable(value)
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return storable(json.dumps(value, ensure_ascii=False))
+
+
+def _texts(value: object) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError("must be an object of names and texts")  # noqa: TRY004  pydantic wants ValueError
+    return {storable(str(name)): _text(item) for name, item in value.items()}
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+Texts = Annotated[dict[str, str], BeforeValidator(_texts)]
+Time = Annotated[Millis | None, BeforeValidator(parse_time)]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+
+class WebhookAlert(_Wire):
+    """One alert of a message. `ends_at` is None while it fires; times are milliseconds since 1970."""
+
+    status: Literal["firing", "resolved"]
+    labels: Texts = Field(default_factory=dict)
+    annotations: Texts = Field(default_factory=dict)
+    starts_at: Time = Field(default=None, validation_alias=AliasChoices("startsAt", "starts_at"))
+    ends_at: Time = Field(default=None, validation_alias=AliasChoices("endsAt", "ends_at"))
+    generator_url: Text = Field(default="", validation_alias=AliasChoices("generatorURL", "generator_url"))
+    fingerprint: Text = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> WebhookAlert:
+        if not self.fingerprint:  # absent in messages of 2019
+            object.__setattr__(self, "fingerprint", fingerprint_of(self.labels))
+        return self
+
+    @property
+    def firing(self) -> bool:
+        return self.status == "firing"
+
+
+class WebhookEnvelope(_Wire):
+    """A message without its alerts: cheap to check, so that a large message can be validated in slices."""
+
+    receiver: Text = ""
+    status: Text = "firing"
+    group_key: Text = Field(validation_alias=AliasChoices("groupKey", "group_key"))
+    group_labels: Texts = Field(default_factory=dict, validation_alias=AliasChoices("groupLabels", "group_labels"))
+    route_labels: Texts = Field(default_factory=dict, validation_alias=AliasChoices("routeLabels", "route_labels"))
+    external_url: Text = Field(default="", validation_alias=AliasChoices("externalURL", "external_url"))
+    notification_reason: Text = ""
+    truncated_alerts: Annotated[int, Field(ge=0)] = Field(
+        default=0, validation_alias=AliasChoices("truncatedAlerts", "truncated_alerts")
+    )
+    version: Literal["4"]
+
+    @property
+    def receiver_name(self) -> str:
+        """The receiver as configured: Alertmanager sends `regexp.QuoteMeta` of it (`template/template.go` Data)."""
+        return self.receiver.replace("\\", "")
+
+
+class WebhookMessage(WebhookEnvelope):
+    """Alertmanager's notification of one alert group."""
+
+    alerts: tuple[WebhookAlert, ...]
+
+    @classmethod
+    def assemble(cls, envelope: WebhookEnvelope, alerts: tuple[WebhookAlert, ...]) -> WebhookMessage:
+        """Joins parts that were validated in slices, without validating them again."""
+        return cls.model_construct(**{**envelope.__dict__, "alerts": alerts})
+
+
+class NotAWebhookMessage(ValueError):
+    """The body is no version 4 message; the text says what it looks like and what to do instead."""
+
+
+def recognise(body: Any) -> Mapping[str, Any]:
+    """The decoded body if it can be a version 4 message, else `NotAWebhookMessage` with a reason for its sender."""
+    if not isinstance(body, Mapping):
+        raise NotAWebhookMessage(
+            f"the body is a JSON {type(body).__name__}, not an Alertmanager webhook message: remove `payload:` from the "
+            "receiver's webhook_config, the relay formats the message itself"
+        )
+    if "orgId" in body or ("state" in body and "evalMatches" in body) or body.get("version") == "1":
+        raise NotAWebhookMessage(
+            "this is Grafana's own webhook, not Alertmanager's: let Grafana send its alerts to your Alertmanager "
+            "(contact point type Alertmanager) and let Alertmanager post here"
+        )
+    if not isinstance(body.get("alerts"), list) or "groupKey" not in body:
+        raise NotAWebhookMessage(
+            "no `alerts` list or no `groupKey`: not an Alertmanager webhook message of version 4; if the receiver's "
+            "webhook_config has a custom `payload:`, remove it"
+        )
+    if body.get("version") != "4":
+        raise NotAWebhookMessage(f"version {str(body.get('version'))[:20]!r} is not supported, only version '4'")
+    return body

@@ -1,0 +1,31 @@
+"""Time as an argument: stored times come from a `Clock`, waits belong to the event loop.
+
+All stored times are whole milliseconds since the Unix epoch (`Millis`): Alertmanager's webhook has nanoseconds and its
+API milliseconds for the same instant, so anything finer would make equal instants differ.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Millis = int
+Clock = Callable[[], Millis]
+
+SECOND: Millis = 1000
+MINUTE: Millis = 60 * SECOND
+HOUR: Millis = 60 * MINUTE
+DAY: Millis = 24 * HOUR
+
+
+def system_clock() -> Millis:
+    return time.time_ns() // 1_000_000
+
+
+def to_datetime(at: Millis) -> datetime:
+    """An aware UTC time; instants outside year 1 to 9999 are clamped instead of raising."""
+    try:
+        return datetime.fromtimestamp(at / 1000, tz=UTC)
+    except (OverflowError, ValueError, OSError):
+        return datetime.min.replace(tzinfo=UTC) if at < 0 else datetime.max.replace(tzinfo=UTC)
