@@ -1,0 +1,63 @@
+"""What the config says of email: the SMTP server, and the recipients of each channel."""
+
+from __future__ import annotations
+
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.utils import parseaddr
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from relay.channels.options import ChannelOptions
+from relay.sections import Secret, Section
+
+Tls = Literal["starttls", "implicit", "opportunistic", "none"]
+
+
+def _mailbox(text: str) -> str:
+    name, address = parseaddr(text)
+    try:
+        parsed = Address(display_name=name, addr_spec=address)
+    except (MessageError, ValueError, IndexError):
+        parsed = Address()
+    if not (parsed.username and parsed.domain) or not text.isprintable():
+        raise ValueError("must be a mail address such as ops@example.org or Ops <ops@example.org>")
+    return text
+
+
+def _one_or_many(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Mailbox = Annotated[str, AfterValidator(_mailbox)]
+
+
+class SmtpConfig(Section):
+    """The mail server that takes our mails."""
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"password"})
+
+    host: Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
+    port: Annotated[int, Field(gt=0, le=65535)] = 587
+    username: Annotated[str, Field(min_length=1)] | None = None
+    """Absent: no authentication."""
+    password: Secret | None = None
+    from_: Annotated[Mailbox, Field(alias="from")]
+    """The sender of every mail: `Alerts <alerts@example.org>`."""
+    tls: Tls = "starttls"
+    """`starttls` (required), `implicit` (TLS from the first byte, usually port 465), `opportunistic` or `none`."""
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password (or password_file) belong together")
+        return self
+
+
+class EmailOptions(ChannelOptions):
+    """One or more mail addresses."""
+
+    type: Literal["email"]
+    to: Annotated[list[Mailbox], BeforeValidator(_one_or_many), Field(min_length=1)]
+    """The recipients: a list, or one text with commas."""

@@ -1,0 +1,46 @@
+"""The options that every channel of the config takes, whatever its type (`docs/reference/config.md`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Field
+
+from relay.clock import DAY, MINUTE
+from relay.sections import Duration, Section
+
+Language = Literal["en", "ru"]
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"{name!r} is no IANA time zone such as Europe/Moscow or UTC")
+    return name
+
+
+Timezone = Annotated[str, AfterValidator(_known_zone)]
+
+
+class LimitOptions(Section):
+    """How fast this destination may be sent to; what is absent keeps the platform's own limit."""
+
+    per_second: Annotated[float, Field(gt=0)] | None = None
+    per_minute: Annotated[int, Field(gt=0)] | None = None
+
+
+class ChannelOptions(Section):
+    """Base of each channel type's config model."""
+
+    language: Language = "en"
+    timezone: Timezone = "UTC"
+    title: str | None = None
+    subject: str | None = None
+    reopen: Duration = 10 * MINUTE
+    max_age: Duration = DAY
+    fallback: str | None = None
+    limits: LimitOptions = LimitOptions()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
