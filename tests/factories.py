@@ -20,8 +20,8 @@ NOW: Millis = NIGHT + 3 * MINUTE
 def make_alert_view(name: str = "DiskFull", **values: Any) -> AlertView:
     """A critical alert that fires since 03:12; keyword arguments are fields of `AlertView`.
 
-    `labels` and `annotations` are added to the defaults, a None among them removes one. The severity follows the labels,
-    a resolved state gets an end 35 minutes after the start.
+    `labels` and `annotations` are added to the defaults, a None among them removes one. The severity follows the
+    labels; a resolved state gets an end 35 minutes after the start.
     """
     labels = {"alertname": name, "severity": "critical", "job": "node", "instance": "db-3:9100"}
     annotations = {"summary": "Disk /var on db-3 is 97 % full", "runbook_url": "https://runbooks.example.org/disk"}
