@@ -156,7 +156,7 @@ class _Open:
 
 
 class _Reader:
-    """Collects text while it keeps the stack of open tags; a tag becomes as many entities as Telegram's nesting needs."""
+    """Collects text and keeps the stack of open tags; a tag becomes as many entities as Telegram's nesting needs."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
