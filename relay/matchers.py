@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _GO_ESCAPE = re.compile(rb'\\(?:x([0-9a-fA-F]{2})|([0-7]{3})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([abfnrtv\\"]))')
-_GO_STRING = re.compile(rb"(?:[^\\\n]|" + _GO_ESCAPE.pattern + rb")*+", re.DOTALL)
+_GO_STRING = re.compile(rb"(?:[^\\\n]|" + _GO_ESCAPE.pattern + rb")*")
 _GO_SHORT = {
     b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\", b'"': b'"',
 }  # fmt: skip
@@ -36,7 +36,7 @@ _REGEX_ESCAPE = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.", re.DOTALL)
 
 
 class MatcherError(ValueError):
-    """The text is no matcher. `position` counts characters from 0; the message has a reason and an example that works."""
+    """The text is no matcher. `position` counts characters from 0; the message holds reason and example."""
 
     def __init__(self, position: int, reason: str, example: str) -> None:
         super().__init__(f"character {position + 1}: {reason}; write for example {example}")
@@ -216,7 +216,7 @@ class _Utf8:
     name: str = ""
     operator: str = "="
     value_at: int | None = None
-    value: str = ""  # once read, if it stood in quotes
+    value: str | None = None  # once read, if it stood in quotes
 
     def parse(self) -> list[Matcher]:
         matchers: list[Matcher] = []
@@ -230,8 +230,8 @@ class _Utf8:
             if token.lastgroup == "comma":
                 token = self._next()
             elif token.lastgroup not in ("close", "end"):
-                reason = "a comma is missing" if self.value else "the value needs double quotes, or a comma is missing"
-                raise self._error(token, reason)
+                quotes = "" if self.value is not None else "the value needs double quotes, or "
+                raise self._error(token, f"{quotes}a comma is missing")
         if braced and token.lastgroup == "end":
             raise self._error(token, "the closing brace is missing")
         if not braced and token.lastgroup == "close":
@@ -247,7 +247,7 @@ class _Utf8:
         return token
 
     def _matcher(self, token: re.Match[str]) -> Matcher:
-        self.name, self.operator, self.value_at, self.value = "", "=", None, ""
+        self.name, self.operator, self.value_at, self.value = "", "=", None, None
         if token.lastgroup not in ("word", "quoted"):
             raise self._error(token, "a label name is expected here")
         self.name = self._word(token)
@@ -262,7 +262,7 @@ class _Utf8:
         if token.lastgroup not in ("word", "quoted"):
             raise self._error(token, "the value needs double quotes")
         value = self._word(token)
-        self.value = value if token.lastgroup == "quoted" else ""
+        self.value = value if token.lastgroup == "quoted" else None
         try:
             return _make(self.name, self.operator, value)
         except ValueError as error:
