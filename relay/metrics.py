@@ -11,9 +11,10 @@ from itertools import product
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from relay.notification import AlertState, Reason
 from relay.severity import Severity
@@ -164,11 +165,12 @@ class Metrics:
 
     def render(self, accept: str = "") -> tuple[bytes, str]:
         """The scrape's body and content type: OpenMetrics if the Accept header asks for it, else the text format."""
-        try:
-            encode, content_type = choose_encoder(accept)
-        except ValueError:  # a version that is no number
-            encode, content_type = choose_encoder("")
-        return encode(_Scrape(self._registry)), content_type
+        # Not the client's choose_encoder: it raises TypeError on `version=abc`, and anyone may send that.
+        wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
+        scrape = _Scrape(self._registry)
+        if "application/openmetrics-text" in wanted:
+            return openmetrics.generate_latest(scrape), openmetrics.CONTENT_TYPE_LATEST
+        return generate_latest(scrape), CONTENT_TYPE_PLAIN_0_0_4
 
 
 def _create(family: MetricWrapperBase, *values: Iterable[str]) -> None:
