@@ -1,0 +1,81 @@
+"""Keeps every destination's view of the state up to date: one worker per destination, woken by changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from relay.clock import Clock, Millis
+from relay.delivery.worker import Budget, Worker
+from relay.limits import Limiter
+from relay.metrics import Metrics
+from relay.notification import Channel
+from relay.store.database import Database
+from relay.store.leases import LeaseKeeper
+from relay.store.posts import moves
+
+__all__ = ["Delivery", "Surroundings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every worker needs from outside."""
+
+    database: Database
+    keeper: LeaseKeeper
+    metrics: Metrics
+    clock: Clock
+    monotonic: Callable[[], float]
+    rng: random.Random
+    max_age: Mapping[str, Millis]  # by channel
+    several: bool  # several alertmanagers: texts name the cluster
+
+
+class Delivery:
+    """The workers. `run` returns after `stopping` is set and every worker has finished the call in hand."""
+
+    def __init__(self, channels: Sequence[Channel], around: Surroundings) -> None:
+        self._around = around
+        self._channels = channels
+        self._accounts: dict[str, Limiter] = {}
+        self._workers: dict[str, Worker] = {}
+        for channel in channels:
+            self._admit(channel)
+
+    def _admit(self, channel: Channel) -> None:
+        limits = channel.limits
+        account = self._accounts.setdefault(channel.account, Limiter(limits.account))
+        worker = self._workers.get(channel.destination)
+        if worker is None:
+            budget = Budget(Limiter(limits.destination, reserved=limits.reserved), account)
+            worker = self._workers[channel.destination] = Worker(channel.destination, budget, self._around)
+        worker.serve(channel)
+
+    def budget(self, destination: str) -> Budget | None:
+        """The budget that answers of the bot share with the posts of that chat."""
+        worker = self._workers.get(destination)
+        return worker.budget if worker else None
+
+    def wake(self, channels: Iterable[str]) -> None:
+        woken = set(channels)
+        for worker in self._workers.values():
+            if not woken.isdisjoint(worker.channels):
+                worker.wake()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        await self._follow_moves()
+        self._around.keeper.want([worker.lease_name for worker in self._workers.values()])
+        await self._around.keeper.renew()
+        async with asyncio.TaskGroup() as tasks:
+            for worker in self._workers.values():
+                tasks.create_task(worker.run(stopping), name=f"worker {worker.destination}")
+
+    async def _follow_moves(self) -> None:
+        """Chats that moved in an earlier life: the config may still name the old address."""
+        moved = await self._around.database.read(moves)
+        for channel in self._channels:
+            if channel.destination in moved:
+                channel.follow(json.loads(moved[channel.destination]))

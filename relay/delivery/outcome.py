@@ -1,0 +1,43 @@
+"""What a call's outcome means for its post: from `Sent` or `DeliveryError` to the fields that are recorded."""
+
+from __future__ import annotations
+
+import json
+
+from relay.clock import Millis
+from relay.notification import DeliveryError, Kind, Notice, Sent
+from relay.retry import Decision
+from relay.store.posts import Failure, Progress
+
+
+def progress_of(notice: Notice, sent: Sent, fingerprint: str) -> Progress:
+    """A reply tells and shows nothing; an edit shows, and what it shows without a ring needs no telling any more."""
+    revision = notice.view.revision
+    match notice.kind:
+        case Kind.NEW:
+            return Progress(
+                shown_rev=revision,
+                announced_rev=revision,
+                remote=json.dumps(dict(sent.remote)),
+                fingerprint=fingerprint,
+                told_at=notice.now,
+                quiet=False,
+            )
+        case Kind.REPLY:
+            return Progress(announced_rev=revision)
+        case Kind.EDIT | Kind.FAREWELL:
+            return Progress(shown_rev=revision, announced_rev=revision, fingerprint=fingerprint)
+        case Kind.ATTACH:
+            return Progress(attached_rev=revision, attached_at=notice.now)
+
+
+def failure_of(error: DeliveryError, decision: Decision, notice: Notice, now: Millis) -> Failure:
+    """A message that is gone is sent anew while something fires; of a resolved incident nothing is missing."""
+    moved = error.reason == "moved" and notice.kind is not Kind.NEW
+    return Failure(
+        reason=error.reason,
+        detail=error.detail,
+        due_at=None if decision.dead else now + (decision.post_wait or 0),
+        plain=decision.plain,
+        forget=decision.forget or moved,
+    )

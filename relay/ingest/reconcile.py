@@ -1,0 +1,173 @@
+"""What Alertmanager's API says of the alerts we hold: it closes, confirms and marks; it never creates anything.
+
+Routing to receivers is Alertmanager's business, so an alert that the API lists and no webhook brought is not ours to show.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from relay.clock import Clock, Millis
+from relay.ingest.turn import Policy, Turn
+from relay.store.database import Connection
+from relay.store.held import Held, open_incidents, quiet_again, truncated_incidents
+from relay.store.rows import AlertRow
+from relay.store.scope import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reported:
+    """An alert as the API lists it: it fires; it may be silenced or inhibited."""
+
+    silenced: bool = False
+    inhibited: bool = False
+    silenced_by: str = ""  # who made the silence
+    silenced_until: Millis | None = None
+
+
+def differs(held: Held, reported: Reported) -> bool:
+    """Whether the API says anything that we do not show yet."""
+    mine = (held.silenced, held.inhibited, held.silenced_by, held.silenced_until)
+    theirs = (reported.silenced, reported.inhibited, reported.silenced_by, reported.silenced_until)
+    return held.unconfirmed or mine != theirs
+
+
+class Reconciler:
+    """Applies one listing. Build it once; each method is a store function, one transaction each."""
+
+    def __init__(self, policy: Policy, new_id: Callable[[], int], clock: Clock) -> None:
+        self._policy = policy
+        self._new_id = new_id
+        self._clock = clock
+
+    def apply(
+        self,
+        conn: Connection,
+        *,
+        reported: Mapping[int, Reported],
+        gone: Collection[int],
+        listed_before: Millis,
+    ) -> frozenset[str]:
+        """Marks the `reported` (alert id to its state) and closes the `gone`; the channels that have work now.
+
+        Args:
+            conn: the transaction.
+            reported: only alerts whose state differs from ours.
+            gone: alerts that a healthy Alertmanager did not list twice.
+            listed_before: when the listing was asked for: what a webhook brought since is newer than the listing.
+        """
+        scope = Scope(conn)
+        scope.load_alerts_by_id([*reported, *gone])
+        turn = Turn(scope, self._policy, self._new_id, self._clock())
+        for alert_id, state in reported.items():
+            alert = scope.alerts.get(alert_id)
+            if alert is not None and alert.firing:
+                _mark(turn, alert, state)
+        for alert_id in gone:
+            alert = scope.alerts.get(alert_id)
+            if alert is not None and alert.firing and (alert.seen_at or 0) < listed_before:
+                turn.end_episode(alert, turn.now, "poll")
+        woken = turn.finish()
+        scope.write()
+        return frozenset(woken)
+
+    def settle_truncated(
+        self, conn: Connection, *, alertmanager: str, listed: Collection[tuple[str, Mapping[str, str]]]
+    ) -> frozenset[str]:
+        """Closes truncated incidents of which the API lists nothing any more. `listed`: (receiver, labels) of each alert."""
+        scope = Scope(conn)
+        scope.load_incidents(truncated_incidents(conn, alertmanager))
+        turn = Turn(scope, self._policy, self._new_id, self._clock())
+        for row in scope.incidents:
+            own = turn.group_of(row)
+            labels = json.loads(own.labels).items()
+            if not any(receiver == own.receiver and labels <= their.items() for receiver, their in listed):
+                turn.bump(row)
+                row.truncated = 0
+                turn.close_if_over(row)
+        woken = turn.finish()
+        scope.write()
+        return frozenset(woken)
+
+    def end_flapping(self, conn: Connection) -> frozenset[str]:
+        """Takes the mark off alerts that were quiet long enough; one that still fires then rings."""
+        now = self._clock()
+        scope = Scope(conn)
+        ids = quiet_again(conn, now)
+        scope.load_alerts_by_id(ids)
+        turn = Turn(scope, self._policy, self._new_id, now)
+        for alert_id in ids:
+            alert = scope.alerts[alert_id]
+            alert.flapping_until, alert.recent_starts = None, "[]"
+            if alert.firing:
+                turn.confirm(alert)
+            else:
+                turn.touch(alert)
+        woken = turn.finish()
+        scope.write()
+        return frozenset(woken)
+
+
+def _mark(turn: Turn, alert: AlertRow, state: Reported) -> None:
+    was = (alert.silenced, alert.silenced_by, alert.silenced_until)
+    changed = (alert.silenced, alert.inhibited, alert.silenced_by, alert.silenced_until) != (
+        state.silenced,
+        state.inhibited,
+        state.silenced_by,
+        state.silenced_until,
+    )
+    alert.silenced, alert.inhibited = state.silenced, state.inhibited
+    alert.silenced_by, alert.silenced_until = state.silenced_by, state.silenced_until
+    if changed:
+        turn.touch(alert)
+        if was[0] != alert.silenced:
+            for _, incident in turn.listings(alert):
+                incident.silence_rev = turn.bump(incident)
+    if alert.unconfirmed:
+        turn.confirm(alert)
+
+
+def reroute(conn: Connection, policy: Policy, new_id: Callable[[], int], clock: Clock) -> frozenset[str]:
+    """Routes open incidents anew after a start with another config.
+
+    A new destination gets a silent post, one no longer routed a last edit; posts of channels gone from the config become
+    dead letters where they still had something to show.
+    """
+    woken: set[str] = set()
+    for incident_id in open_incidents(conn):
+        woken |= _reroute_incident(conn, policy, new_id, clock(), incident_id)
+    return frozenset(woken)
+
+
+def _reroute_incident(
+    conn: Connection, policy: Policy, new_id: Callable[[], int], now: Millis, incident_id: int
+) -> set[str]:
+    scope = Scope(conn)
+    scope.load_incidents([incident_id])
+    incident = scope.incidents[incident_id]
+    turn = Turn(scope, policy, new_id, now)
+    group = turn.group_of(incident)
+    wanted: set[str] = set()
+    routed: set[str] = set()
+    for membership in scope.load_members(incident_id):
+        alert = scope.alerts[membership.alert_id]
+        labels = json.loads(alert.labels)
+        channels = policy.router.route(labels, receiver=group.receiver, alertmanager=group.alertmanager)
+        routed.update(channels)
+        if membership.open:
+            wanted.update(channels)
+        text = json.dumps(channels, ensure_ascii=False, sort_keys=True)
+        severity = policy.severities.of(labels)
+        if text == membership.channels and severity == alert.severity:
+            continue
+        membership.channels = text
+        membership.changed_rev = turn.bump(incident)
+        if severity > alert.severity:
+            membership.raised_rev = membership.changed_rev
+        alert.severity = severity
+    turn.follow_routes(incident, wanted=wanted, routed=routed)
+    woken = turn.finish()
+    scope.write()
+    return woken

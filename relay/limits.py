@@ -1,0 +1,57 @@
+"""How much a destination may be sent: sliding windows, and pauses the platform asked for. Time is handed in, in seconds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import count
+
+Window = tuple[int, float]
+"""At most so many messages in so many seconds."""
+
+
+class Limiter:
+    """One budget. A message counts from when its call ended: only then is it certain when the platform saw it.
+
+    Args:
+        windows: all of them hold; none means no limit.
+        reserved: of the longest window's budget, kept for urgent messages (answers to people who press buttons).
+    """
+
+    def __init__(self, windows: Sequence[Window], *, reserved: int = 0) -> None:
+        self._windows = tuple(sorted(windows, key=lambda window: window[1]))
+        self._reserved = reserved
+        self._ids = count()
+        self._taken: deque[tuple[float, int]] = deque()
+        self._paused_until = 0.0
+
+    def delay(self, now: float, *, urgent: bool = False) -> float:
+        """Seconds until a message may be sent; 0.0 for now."""
+        wait = max(self._paused_until - now, 0.0)
+        for position, (allowed, seconds) in enumerate(self._windows):
+            last = position == len(self._windows) - 1
+            room = max(allowed - (self._reserved if last and not urgent else 0), 1)
+            if len(self._taken) >= room:
+                wait = max(wait, self._taken[-room][0] + seconds - now)
+        return wait
+
+    def take(self, now: float) -> int:
+        """Counts a message; give the answer to `settle` when its call has ended."""
+        if self._windows:
+            horizon = now - self._windows[-1][1]
+            while self._taken and self._taken[0][0] < horizon:
+                self._taken.popleft()
+        ticket = next(self._ids)
+        self._taken.append((now, ticket))
+        return ticket
+
+    def settle(self, ticket: int, now: float) -> None:
+        for position, (_, other) in enumerate(self._taken):
+            if other == ticket:
+                del self._taken[position]
+                self._taken.append((now, ticket))
+                return
+
+    def pause(self, until: float) -> None:
+        """The platform told us to wait; never shortens a longer pause."""
+        self._paused_until = max(self._paused_until, until)

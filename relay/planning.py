@@ -1,0 +1,129 @@
+"""What a post does next: announce, edit, attach, or nothing. Values in, values out; no clock, no I/O.
+
+The rules are those of the table "what rings, and what only changes" in `docs/explanation/messages.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relay.clock import MINUTE, Millis
+from relay.notification import AlertView, Capabilities, Changes, IncidentView, Kind
+from relay.severity import Severity
+
+TELL_ONCE_IN: Millis = 5 * MINUTE
+"""Append-only channels tell of acks and silences at most so often."""
+ATTACH_ONCE_IN: Millis = 15 * MINUTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostState:
+    """Where a post stands: what its destination was shown and told."""
+
+    shown_rev: int = 0
+    announced_rev: int = 0
+    living: bool = False  # there is a message to edit
+    quiet: bool = False
+    farewell: bool = False
+    attached_rev: int = 0
+    attached_at: Millis | None = None
+    told_at: Millis | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One remote call to make."""
+
+    kind: Kind
+    changes: Changes
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nothing to do before that time."""
+
+    at: Millis
+
+
+def plan(
+    post: PostState, view: IncidentView, capabilities: Capabilities, *, overflows: bool, now: Millis
+) -> Step | Later | None:
+    """The next step of a post; None when it shows and has told everything."""
+    changes = changes_since(view, post.announced_rev)
+    if post.farewell or not view.alerts:
+        return _farewell(post, view, changes, capabilities)
+    if not capabilities.editable:
+        return _append(post, view, changes, now)
+    if not post.living:
+        return Step(kind=Kind.NEW, changes=changes, silent=post.quiet or view.silent or _all_flapping(view.firing))
+    if post.announced_rev < view.revision and _rings(view, changes):
+        return Step(kind=Kind.REPLY, changes=changes, silent=_silent(changes, view))
+    if post.shown_rev < view.revision:
+        return Step(kind=Kind.EDIT, changes=changes, silent=True)
+    if capabilities.attachable and overflows and view.open and post.attached_rev < view.revision:
+        due = (post.attached_at or 0) + ATTACH_ONCE_IN
+        if post.attached_at is None or now >= due:
+            return Step(kind=Kind.ATTACH, changes=changes, silent=True)
+        return Later(due)
+    return None
+
+
+def changes_since(view: IncidentView, announced: int) -> Changes:
+    """What happened after the revision that was announced last."""
+    fired = tuple(alert for alert in view.firing if alert.fired_rev > announced)
+    resolved = tuple(alert for alert in view.resolved if alert.resolved_rev > announced)
+    return Changes(
+        fired=fired,
+        raised=tuple(alert for alert in view.firing if alert.raised_rev > announced and alert not in fired),
+        resolved=resolved,
+        all_resolved=not view.open and bool(resolved),
+        repeat=view.repeat_rev > announced,
+        acked=view.ack_rev > announced,
+        silenced=view.silence_rev > announced,
+    )
+
+
+def _farewell(post: PostState, view: IncidentView, changes: Changes, capabilities: Capabilities) -> Step | None:
+    if post.farewell and post.living and capabilities.editable and post.shown_rev < view.revision and not view.alerts:
+        return Step(kind=Kind.FAREWELL, changes=changes, silent=True)
+    return None
+
+
+def _append(post: PostState, view: IncidentView, changes: Changes, now: Millis) -> Step | Later | None:
+    if post.announced_rev >= view.revision:
+        return None
+    first = post.announced_rev == 0
+    if first or changes.all_resolved or changes.fired or changes.raised or _unanswered(view, changes):
+        return Step(kind=Kind.NEW, changes=changes, silent=post.quiet or _silent(changes, view))
+    if changes.acked or changes.silenced:
+        due = (post.told_at or 0) + TELL_ONCE_IN
+        if post.told_at is None or now >= due:
+            return Step(kind=Kind.NEW, changes=changes, silent=True)
+        return Later(due)
+    return None
+
+
+def _rings(view: IncidentView, changes: Changes) -> bool:
+    """Whether a phone must ring, beyond an edit that arrives without sound."""
+    if changes.fired or changes.raised or _unanswered(view, changes):
+        return True
+    if not changes.all_resolved or all(alert.flapping for alert in changes.resolved):
+        return False
+    return any(alert.severity is Severity.CRITICAL for alert in view.alerts)
+
+
+def _unanswered(view: IncidentView, changes: Changes) -> bool:
+    """Alertmanager repeats, and a critical alert still waits for somebody."""
+    return changes.repeat and any(
+        alert.severity is Severity.CRITICAL and alert.acked_by is None for alert in view.firing
+    )
+
+
+def _silent(changes: Changes, view: IncidentView) -> bool:
+    news = changes.fired + changes.raised
+    return all(alert.silent for alert in news) if news else view.silent
+
+
+def _all_flapping(alerts: tuple[AlertView, ...]) -> bool:
+    return bool(alerts) and all(alert.flapping for alert in alerts)

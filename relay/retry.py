@@ -1,0 +1,67 @@
+"""What to do after a failed call: whose pause, how long, or give up. Values in, values out."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from relay.clock import MINUTE, SECOND, Millis
+from relay.notification import DeliveryError
+
+BASE: Millis = SECOND
+LONGEST: Millis = 30 * SECOND
+LONGEST_POST: Millis = 5 * MINUTE
+PERMANENT_PROBE: Millis = 5 * MINUTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What follows from a failure. Exactly one of `pause` and `post_wait` is set unless the post is `dead`."""
+
+    pause: Millis | None = None  # the whole destination waits so long, then one post probes
+    post_wait: Millis | None = None  # this post alone waits so long
+    dead: bool = False
+    plain: bool = False  # send it without markup from now on
+    forget: bool = False  # the living message is gone: send a new one, without sound
+
+
+def decide(
+    error: DeliveryError, *, attempts: int, failures: int, age: Millis, max_age: Millis, plain: bool, rng: random.Random
+) -> Decision:
+    """The judgement on one failed call.
+
+    Args:
+        error: what the channel made of it.
+        attempts: how often this post has failed in a row, this time included.
+        failures: how often this destination has failed in a row, this time included.
+        age: since when the post is behind.
+        max_age: older posts become dead letters, but never before their destination was tried.
+        plain: whether the failed content was already without markup.
+        rng: for full jitter.
+    """
+    if error.reason == "moved":
+        return Decision(post_wait=0)
+    if error.reason == "gone":
+        return Decision(post_wait=0, forget=True)
+    if error.scope == "destination":
+        return _pause(error, failures, rng) if age < max_age else Decision(dead=True)
+    if error.reason in ("unparsable", "too_large") and not plain:
+        return Decision(post_wait=0, plain=True)
+    if error.permanent or error.reason in ("unparsable", "too_large") or age >= max_age:
+        return Decision(dead=True)
+    wait = error.retry_after * SECOND if error.retry_after is not None else jitter(attempts, LONGEST_POST, rng)
+    return Decision(post_wait=int(wait))
+
+
+def _pause(error: DeliveryError, failures: int, rng: random.Random) -> Decision:
+    if error.retry_after is not None:
+        return Decision(pause=int(error.retry_after * SECOND))
+    if error.permanent:
+        return Decision(pause=PERMANENT_PROBE)
+    return Decision(pause=jitter(failures, LONGEST, rng))
+
+
+def jitter(attempts: int, longest: Millis, rng: random.Random) -> Millis:
+    """Full jitter: anything between a tenth of a second and the exponential bound, so that a herd spreads out."""
+    bound = min(longest, BASE * 2 ** min(attempts, 20))
+    return max(int(rng.uniform(0, bound)), 100)

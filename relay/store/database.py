@@ -1,0 +1,156 @@
+"""Runs store functions: one writer with batches, readers beside it, for SQLite and PostgreSQL alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+__all__ = ["Connection", "Database", "Engine", "StoreUnavailable"]
+"""`Connection` is handed on: only this package imports SQLAlchemy."""
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+BatchFunction = Callable[[Connection, Sequence[Any]], Sequence[Any]]
+
+MAX_BATCH = 128
+
+
+class StoreUnavailable(Exception):
+    """The state cannot be read or written now; nothing of the change was kept. The caller may try again."""
+
+
+@dataclass(slots=True)
+class _Call:
+    batch: BatchFunction
+    item: Any
+    done: asyncio.Future[Any]
+
+
+class Engine(Protocol):
+    """What a database must offer: both run `work` in one transaction and raise `StoreUnavailable` when it is not there."""
+
+    kind: str
+
+    async def open(self) -> None: ...
+
+    async def write(self, work: Callable[[Connection], T]) -> T: ...
+
+    async def read(self, work: Callable[[Connection], T]) -> T: ...
+
+    async def close(self) -> None: ...
+
+
+class Database:
+    """The one door to the state. `start()` before use, `close()` after; both from the same event loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._waiting: list[_Call] = []
+        self._wake = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._closing = False
+        self.last_error: str | None = None
+
+    @property
+    def kind(self) -> str:
+        return self._engine.kind
+
+    async def start(self) -> None:
+        await self._engine.open()
+        self._writer = asyncio.create_task(self._write_batches(), name="store-writer")
+
+    async def close(self) -> None:
+        """Finishes what was handed over, then closes."""
+        self._closing = True
+        self._wake.set()
+        if self._writer is not None:
+            await self._writer
+            self._writer = None
+        await self._engine.close()
+
+    async def read(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        result: T = await self._watched(self._engine.read(lambda conn: function(conn, *args, **kwargs)))
+        return result
+
+    async def write(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+        """Runs `function(conn, …)` in a transaction of its own or together with others that wait; returns after COMMIT."""
+        result: T = await self.write_batched(_run_alone, lambda conn: function(conn, *args, **kwargs))
+        return result
+
+    async def write_batched(self, batch: Callable[[Connection, Sequence[Item]], Sequence[T]], item: Item) -> T:
+        """Like `write`, for changes that can be done many at a time: all waiting items of one `batch` make one call."""
+        if self._closing:
+            raise StoreUnavailable("the store is closing")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Call(batch, item, done))
+        self._wake.set()
+        return await done
+
+    async def _write_batches(self) -> None:
+        while True:
+            if not self._waiting:
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            calls, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+            await self._write(calls)
+
+    async def _write(self, calls: Sequence[_Call]) -> None:
+        try:
+            results = await self._watched(self._engine.write(lambda conn: _run(conn, calls)))
+        except StoreUnavailable as error:
+            for call in calls:
+                _settle(call.done, StoreUnavailable(str(error)))
+        except Exception as error:  # noqa: BLE001  the door of all changes: each caller gets its own error
+            if len(calls) == 1:
+                _settle(calls[0].done, error)
+                return
+            for call in calls:  # one bad change must not take good ones along
+                await self._write([call])
+        else:
+            for call, result in zip(calls, results, strict=True):
+                if not call.done.done():
+                    call.done.set_result(result)
+
+    async def _watched(self, work: Any) -> Any:
+        try:
+            result = await work
+        except StoreUnavailable as error:
+            self.last_error = str(error)
+            raise
+        self.last_error = None
+        return result
+
+
+def _settle(done: asyncio.Future[Any], error: Exception) -> None:
+    if not done.done():
+        done.set_exception(error)
+
+
+def _run_alone(conn: Connection, items: Sequence[Callable[[Connection], Any]]) -> Sequence[Any]:
+    return [item(conn) for item in items]
+
+
+def _run(conn: Connection, calls: Sequence[_Call]) -> list[Any]:
+    """Runs calls in order; neighbours with the same batch function go together."""
+    results: list[Any] = []
+    start = 0
+    while start < len(calls):
+        end = start + 1
+        while end < len(calls) and calls[end].batch is calls[start].batch:
+            end += 1
+        results.extend(calls[start].batch(conn, [call.item for call in calls[start:end]]))
+        start = end
+    return results
+
+
+def unavailable(error: DBAPIError) -> bool:
+    """Whether the database is at fault (gone, locked, full, read-only), not the statement."""
+    return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated

@@ -1,0 +1,269 @@
+"""The posts: which is due, what its incident looks like now, and what came of a call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, or_, select, update
+
+from relay.clock import MINUTE, SECOND, Millis
+from relay.notification import AlertState, AlertView, IncidentView
+from relay.severity import Severity
+from relay.store.leases import Lease, check
+from relay.store.rows import PostRow
+from relay.store.schema import alert_groups, alerts, destinations, episodes, incidents, memberships, posts
+
+LONGEST_WAIT: Millis = 15 * MINUTE
+"""A due time further off than any wait we ever set comes from a clock that was set back: it counts as due."""
+RANK_WORTH: Millis = 30 * SECOND
+"""Each step of rank is worth so much waiting: the most severe first, and yet a warning's resolve cannot starve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A post to serve and its incident as of now."""
+
+    post: PostRow
+    view: IncidentView
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing is due; `until` is when the next post will be (None: when something changes)."""
+
+    until: Millis | None
+
+
+def next_due(conn: Connection, channels: Sequence[str], now: Millis, *, several: bool) -> Due | Idle:
+    """The post of these channels that should be served first. `several`: name the cluster in texts."""
+    live = (posts.c.channel.in_(channels), posts.c.state == "live", posts.c.due_at.is_not(None))
+    ready = or_(posts.c.due_at <= now, posts.c.due_at > now + LONGEST_WAIT)
+    order = posts.c.since - posts.c.rank * RANK_WORTH
+    columns = [posts.c[field.name] for field in fields(PostRow)]
+    row = conn.execute(select(*columns).where(*live, ready).order_by(order, posts.c.id).limit(1)).first()
+    if row is None:
+        return Idle(conn.execute(select(func.min(posts.c.due_at)).where(*live)).scalar())
+    post = PostRow(**row._asdict())
+    return Due(post, load_view(conn, post.incident_id, post.channel, now, several=several))
+
+
+def load_view(conn: Connection, incident_id: int, channel: str, now: Millis, *, several: bool = False) -> IncidentView:
+    """The incident as this channel sees it."""
+    head = conn.execute(
+        select(
+            incidents.c.opened_at,
+            incidents.c.closed_at,
+            incidents.c.truncated,
+            incidents.c.test,
+            incidents.c.repeat_rev,
+            incidents.c.ack_rev,
+            incidents.c.silence_rev,
+            alert_groups,
+        )
+        .join(alert_groups, alert_groups.c.id == incidents.c.group_id)
+        .where(incidents.c.id == incident_id)
+    ).one()
+    return IncidentView(
+        id=incident_id,
+        code=head.code,
+        alertmanager=head.alertmanager,
+        receiver=head.receiver,
+        group_labels=json.loads(head.labels),
+        external_url=head.external_url,
+        alerts=_alerts(conn, incident_id, channel, now),
+        revision=head.revision,
+        opened_at=head.opened_at,
+        closed_at=head.closed_at,
+        truncated=head.truncated,
+        repeat_rev=head.repeat_rev,
+        ack_rev=head.ack_rev,
+        silence_rev=head.silence_rev,
+        several_alertmanagers=several,
+        test=head.test,
+    )
+
+
+def _alerts(conn: Connection, incident_id: int, channel: str, now: Millis) -> tuple[AlertView, ...]:
+    statement = (
+        select(
+            memberships.c.channels,
+            memberships.c.fired_rev,
+            memberships.c.raised_rev,
+            memberships.c.changed_rev,
+            memberships.c.resolved_rev,
+            memberships.c.left_rev,
+            alerts.c.code,
+            alerts.c.fingerprint,
+            alerts.c.labels,
+            alerts.c.annotations,
+            alerts.c.severity,
+            alerts.c.generator_url,
+            alerts.c.silenced,
+            alerts.c.silenced_by,
+            alerts.c.silenced_until,
+            alerts.c.inhibited,
+            alerts.c.flapping_until,
+            alerts.c.starts_at.label("alert_starts_at"),
+            (alerts.c.episode_id == memberships.c.episode_id).label("current"),
+            episodes.c.number,
+            episodes.c.starts_at,
+            episodes.c.ends_at,
+            episodes.c.acked_by,
+            episodes.c.acked_at,
+            episodes.c.ack_note,
+        )
+        .join(alerts, alerts.c.id == memberships.c.alert_id)
+        .join(episodes, episodes.c.id == memberships.c.episode_id)
+        .where(memberships.c.incident_id == incident_id)
+    )
+    views = []
+    for row in conn.execute(statement):
+        silent = _channels(row.channels).get(channel)
+        if silent is not None:
+            views.append(_view(row, silent=silent, now=now))
+    return tuple(sorted(views, key=_order))
+
+
+def _view(row: Any, *, silent: bool, now: Millis) -> AlertView:
+    state = _state(row)
+    return AlertView(
+        code=row.code,
+        fingerprint=row.fingerprint,
+        labels=json.loads(row.labels),
+        annotations=json.loads(row.annotations),
+        severity=Severity(row.severity),
+        state=state,
+        starts_at=(row.alert_starts_at if row.current else row.starts_at) or 0,
+        ends_at=row.ends_at,
+        generator_url=row.generator_url,
+        episode=row.number,
+        flapping=row.flapping_until is not None and row.flapping_until > now,
+        silent=silent,
+        acked_by=row.acked_by or None,
+        acked_at=row.acked_at,
+        ack_note=row.ack_note,
+        silenced_until=row.silenced_until if state is AlertState.SILENCED else None,
+        silenced_by=row.silenced_by if state is AlertState.SILENCED else "",
+        fired_rev=row.fired_rev,
+        raised_rev=row.raised_rev,
+        changed_rev=row.changed_rev,
+        resolved_rev=row.resolved_rev,
+    )
+
+
+def _state(row: Any) -> AlertState:
+    if row.ends_at is not None or not row.current:
+        return AlertState.RESOLVED
+    if row.left_rev:
+        return AlertState.UNREPORTED
+    if row.silenced:
+        return AlertState.SILENCED
+    return AlertState.INHIBITED if row.inhibited else AlertState.FIRING
+
+
+def _order(alert: AlertView) -> tuple[bool, int, int, str]:
+    return not alert.state.open, -alert.severity, -alert.starts_at, alert.fingerprint
+
+
+@lru_cache(maxsize=4096)
+def _channels(text: str) -> Mapping[str, bool]:
+    found: dict[str, bool] = json.loads(text or "{}")
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a post has reached; None leaves a field as it is."""
+
+    shown_rev: int | None = None
+    announced_rev: int | None = None
+    remote: str | None = None
+    fingerprint: str | None = None
+    attached_rev: int | None = None
+    attached_at: Millis | None = None
+    told_at: Millis | None = None
+    quiet: bool | None = None
+
+
+def record_progress(conn: Connection, post_id: int, progress: Progress, now: Millis, lease: Lease | None) -> None:
+    """A call went well: the post stays due, to be planned again at once."""
+    check(conn, lease)
+    reached = {field.name: getattr(progress, field.name) for field in fields(progress)}
+    values = {name: value for name, value in reached.items() if value is not None}
+    conn.execute(
+        update(posts).where(posts.c.id == post_id).values(**values, due_at=now, attempts=0, reason="", detail="")
+    )
+
+
+def record_done(conn: Connection, post_id: int, revision: int, until: Millis | None, lease: Lease | None) -> None:
+    """Everything up to `revision` is shown and told. What changed meanwhile keeps the post due; `until` wakes it later."""
+    check(conn, lease)
+    newest = (
+        select(alert_groups.c.revision)
+        .join(incidents, incidents.c.group_id == alert_groups.c.id)
+        .where(incidents.c.id == posts.c.incident_id)
+        .scalar_subquery()
+    )
+    conn.execute(
+        update(posts)
+        .where(posts.c.id == post_id, newest == revision)
+        .values(shown_rev=revision, due_at=until, since=None, rank=0, attempts=0)
+    )
+    if until is None:
+        conn.execute(update(posts).where(posts.c.id == post_id, newest == revision).values(announced_rev=revision))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What a failed call changes on its post."""
+
+    reason: str
+    detail: str
+    due_at: Millis | None  # None: dead
+    plain: bool = False
+    forget: bool = False
+
+
+def record_contact(conn: Connection, channel: str, now: Millis, failure: tuple[str, str] | None) -> None:
+    """When the channel's far side last took something, or what it said instead; for people who look at `/health`."""
+    if failure is None:
+        values: dict[str, Any] = {"succeeded_at": now, "failing_since": None, "reason": "", "detail": ""}
+    else:
+        since = func.coalesce(destinations.c.failing_since, now)
+        values = {"failed_at": now, "failing_since": since, "reason": failure[0], "detail": failure[1][:1000]}
+    if not conn.execute(update(destinations).where(destinations.c.key == channel).values(**values)).rowcount:
+        conn.execute(insert(destinations).values(key=channel, **(values | {"failing_since": now if failure else None})))
+
+
+def remember_move(conn: Connection, destination: str, moved_to: str) -> None:
+    """A chat has another address from now on. `destination` is the configured one, `moved_to` JSON."""
+    if not conn.execute(
+        update(destinations).where(destinations.c.key == destination).values(moved_to=moved_to)
+    ).rowcount:
+        conn.execute(insert(destinations).values(key=destination, moved_to=moved_to))
+
+
+def moves(conn: Connection) -> dict[str, str]:
+    rows = conn.execute(select(destinations.c.key, destinations.c.moved_to).where(destinations.c.moved_to.is_not(None)))
+    return {row.key: row.moved_to for row in rows if row.moved_to}
+
+
+def record_failure(conn: Connection, post_id: int, failure: Failure, lease: Lease | None) -> None:
+    check(conn, lease)
+    values: dict[str, Any] = {
+        "reason": failure.reason,
+        "detail": failure.detail[:1000],
+        "due_at": failure.due_at,
+        "attempts": posts.c.attempts + 1,
+    }
+    if failure.due_at is None:
+        values["state"] = "dead"
+    if failure.plain:
+        values["plain"] = True
+    if failure.forget:
+        values |= {"remote": None, "fingerprint": "", "quiet": True}
+    conn.execute(update(posts).where(posts.c.id == post_id).values(**values))

@@ -1,0 +1,211 @@
+"""The tables. Times are milliseconds since 1970 in BIGINT, JSON is text that only Python reads.
+
+`relay/migrations` builds them; a test compares the two. Words are those of `docs/glossary.md`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+
+def _id(name: str = "id") -> Column[int]:
+    return Column(name, BigInteger, primary_key=True, autoincrement=False)
+
+
+def _time(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=True)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _number(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, server_default="0")
+
+
+alerts = Table(
+    "alerts",
+    metadata,
+    _id(),
+    _text("alertmanager"),
+    _text("fingerprint"),
+    _text("code"),
+    _text("labels"),
+    _text("annotations"),
+    Column("severity", SmallInteger, nullable=False),
+    _text("generator_url"),
+    Column("episode_id", BigInteger),  # the current or last run
+    _number("episode"),  # how many runs so far
+    _flag("firing"),
+    _time("starts_at"),
+    _time("ends_at"),  # of the last run that ended
+    _text("closed_by"),  # webhook, poll
+    _time("seen_at"),  # last listed by a webhook or the poll
+    _text("silenced_by"),
+    _time("silenced_until"),
+    _flag("silenced"),
+    _flag("inhibited"),
+    _flag("exempt"),  # test alerts: Alertmanager's API does not know them
+    _flag("unconfirmed"),  # reopened by a late message; rings once the API lists it as firing
+    _text("recent_starts"),  # JSON list of times, for flapping
+    _time("flapping_until"),
+    UniqueConstraint("alertmanager", "fingerprint", name="alerts_identity"),
+    Index("alerts_firing", "alertmanager", "firing"),
+    Index("alerts_code", "code"),
+    Index("alerts_flapping", "flapping_until"),
+)
+
+episodes = Table(
+    "episodes",
+    metadata,
+    _id(),
+    Column("alert_id", BigInteger, nullable=False),
+    _number("number"),
+    _time("starts_at"),
+    _time("ends_at"),
+    _time("opened_at"),
+    _text("acked_by"),
+    _time("acked_at"),
+    _text("ack_note"),
+    Index("episodes_alert", "alert_id"),
+)
+
+alert_groups = Table(
+    "alert_groups",
+    metadata,
+    _id(),
+    _text("alertmanager"),
+    _text("receiver"),
+    _text("key_hash"),
+    _text("key"),
+    _text("code"),
+    _text("labels"),
+    _text("external_url"),
+    _number("revision"),
+    Column("incident_id", BigInteger),  # the current or last run
+    _time("message_at"),
+    UniqueConstraint("alertmanager", "receiver", "key_hash", name="alert_groups_identity"),
+    Index("alert_groups_code", "code"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    _id(),
+    Column("group_id", BigInteger, nullable=False),
+    _number("number"),
+    _time("opened_at"),
+    _time("closed_at"),
+    _time("changed_at"),
+    _number("firing"),  # open memberships
+    _number("truncated"),
+    _flag("test"),
+    _number("repeat_rev"),
+    _time("repeat_at"),
+    _number("ack_rev"),
+    _number("silence_rev"),
+    Index("incidents_group", "group_id"),
+    Index("incidents_closed", "closed_at"),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    _id("incident_id"),
+    _id("alert_id"),
+    Column("episode_id", BigInteger, nullable=False),
+    _flag("open"),
+    _text("channels"),  # JSON object: channel -> silent
+    _number("joined_rev"),
+    _number("fired_rev"),
+    _number("raised_rev"),
+    _number("changed_rev"),
+    _number("resolved_rev"),
+    _number("left_rev"),
+    _number("absent"),  # messages in a row that did not list it
+    Index("memberships_alert", "alert_id"),
+)
+
+posts = Table(
+    "posts",
+    metadata,
+    _id(),
+    Column("incident_id", BigInteger, nullable=False),
+    _text("channel"),
+    _text("state"),  # live, dead
+    _number("shown_rev"),
+    _number("announced_rev"),
+    _text("fingerprint"),  # of the content shown last
+    Column("remote", Text),
+    _flag("plain"),
+    _flag("quiet"),  # the next first message arrives without sound
+    _flag("farewell"),  # no longer routed here: one last edit
+    _time("due_at"),
+    _time("since"),  # behind since then
+    _number("rank"),
+    _number("attempts"),
+    _text("reason"),
+    _text("detail"),
+    _time("attached_at"),
+    _number("attached_rev"),
+    _time("told_at"),  # last short message about an ack or a silence
+    _time("created_at"),
+    UniqueConstraint("incident_id", "channel", name="posts_identity"),
+    Index("posts_due", "channel", "due_at"),
+)
+
+history = Table(
+    "history",
+    metadata,
+    _id(),
+    _time("at"),
+    _text("kind"),
+    Column("group_id", BigInteger),
+    Column("incident_id", BigInteger),
+    Column("alert_id", BigInteger),
+    _text("channel"),
+    _text("actor"),
+    _text("detail"),
+    Index("history_incident", "incident_id"),
+    Index("history_alert", "alert_id"),
+    Index("history_at", "at"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("owner"),
+    Column("until", BigInteger, nullable=False),
+    _number("epoch"),
+)
+
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("moved_to", Text),
+    _time("succeeded_at"),
+    _time("failed_at"),
+    _time("failing_since"),
+    _text("reason"),
+    _text("detail"),
+)
