@@ -1,0 +1,132 @@
+"""The Apprise channel: any of its services, through the optional extra `[apprise]`.
+
+Apprise answers yes or no and keeps the reason to itself, so every failure is "server error, try again".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from relay.channels.apprise_options import AppriseOptions
+from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Sent
+from relay.rendering import Renderer
+from relay.severity import Severity
+
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppriseContent:
+    """A title and a plain text; `kind` is Apprise's notify type, which most services show as a colour."""
+
+    title: str
+    body: str
+    kind: str
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"{self.kind}\0{self.title}\0{self.body}".encode(errors="replace")).hexdigest()
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        return {"message.txt": f"{self.title}\n\n{self.body}".encode(errors="replace")}
+
+
+class AppriseChannel:
+    """One Apprise address.
+
+    Args:
+        name: the channel's name in the config.
+        options: its part of the config.
+        renderer: turns notices into texts.
+        seconds: how long one call may take.
+
+    Raises `ValueError` if the extra is not installed, or if no service of it knows the address.
+    """
+
+    type = "apprise"
+    capabilities = Capabilities(editable=False)
+    limits = Limits()
+
+    def __init__(self, *, name: str, options: AppriseOptions, renderer: Renderer, seconds: float = _SECONDS) -> None:
+        self.name = name
+        self._options = options
+        self._renderer = renderer
+        self._seconds = seconds
+        self._address = options.url.get_secret_value()
+        self._apprise = self._loaded()
+
+    @property
+    def destination(self) -> str:
+        """The service, and a fingerprint of the address, which holds the credentials."""
+        return f"{self.account}:{hashlib.sha256(self._address.encode()).hexdigest()[:16]}"
+
+    @property
+    def account(self) -> str:
+        return f"apprise:{self._address.partition(':')[0]}"
+
+    def overflows(self, view: IncidentView) -> bool:  # noqa: ARG002  the protocol's
+        return False
+
+    def render(self, notice: Notice) -> AppriseContent:
+        view = notice.view
+        kinds = {Severity.INFO: "info", Severity.WARNING: "warning"}
+        return AppriseContent(
+            title=" ".join((self._inline(notice) or self._render("title.txt.j2", notice)).split()),
+            body=self._render("message.txt.j2", notice).strip(),
+            kind=kinds.get(view.severity, "failure") if view.open else "success",
+        )
+
+    async def send(self, content: AppriseContent) -> Sent:
+        try:
+            async with asyncio.timeout(self._seconds):
+                sent = await self._apprise.async_notify(
+                    title=content.title, body=content.body, notify_type=content.kind, body_format="text"
+                )
+        except TimeoutError:
+            detail = f"{self.account} did not finish in time: it may have been sent"
+            raise DeliveryError("timeout", detail, scope="destination") from None
+        except Exception as error:  # noqa: BLE001  over a hundred services raise what they like, and quote addresses
+            detail = f"{self.account} failed with {type(error).__name__}"
+            raise DeliveryError("server_error", detail, scope="destination") from None
+        if not sent:
+            detail = f"{self.account} failed; Apprise does not say why (a wrong address or password looks the same)"
+            raise DeliveryError("server_error", detail, scope="destination")
+        return Sent(remote={})
+
+    def follow(self, moved_to: Mapping[str, Any]) -> None:
+        """Apprise tells of no moves."""
+
+    async def check(self) -> str:
+        """The address was understood; more cannot be asked without sending."""
+        return f"{self.account} is a known service; it is only tried by a message"
+
+    async def close(self) -> None:
+        """Apprise keeps nothing open."""
+
+    def _loaded(self) -> Any:
+        try:
+            import apprise  # an optional extra, and half a second of imports
+        except ImportError:
+            raise ValueError("type apprise needs the extra: pip install 'alertmanager-relay[apprise]'") from None
+        service = apprise.Apprise()
+        if not service.add(self._address):
+            raise ValueError("url is no address that Apprise understands (https://appriseit.com/services)")
+        return service
+
+    def _inline(self, notice: Notice) -> str:
+        options = self._options
+        source = options.title or options.subject
+        if not source:
+            return ""
+        return self._renderer.render_inline(source, notice, language=options.language, zone=options.zone)
+
+    def _render(self, template: str, notice: Notice) -> str:
+        options = self._options
+        return self._renderer.render(
+            f"apprise/{template}", notice, language=options.language, zone=options.zone, escape="none"
+        )

@@ -1,0 +1,152 @@
+"""The email channel: each change worth telling is the next mail of the incident's thread."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import css_inline
+
+from relay.channels.email.message import Attachment, Parts, build, header_text, mailbox, message_id, thread_id
+from relay.channels.email.server import MailServer
+from relay.channels.email.table import alerts_table
+from relay.channels.email_options import EmailOptions
+from relay.notification import Capabilities, IncidentView, Limits, Notice, Sent
+from relay.rendering import Renderer
+
+_ROWS = 50
+"""Alerts that the mail itself shows. Gmail cuts a mail at 102 kB of HTML; a file with all comes along when there are more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailContent:
+    """A finished mail and whom it still has to reach."""
+
+    message: bytes
+    recipients: tuple[str, ...]
+    message_id: str
+    thread: str
+    fingerprint: str
+    files: Mapping[str, bytes] = field(repr=False)
+
+
+class EmailChannel:
+    """One list of recipients at one mail server.
+
+    Args:
+        name: the channel's name in the config.
+        options: its part of the config.
+        server: the account that sends; channels with the same account share one.
+        renderer: turns notices into texts.
+    """
+
+    type = "email"
+    capabilities = Capabilities(editable=False)
+    limits = Limits()
+
+    def __init__(self, *, name: str, options: EmailOptions, server: MailServer, renderer: Renderer) -> None:
+        self.name = name
+        self._options = options
+        self._server = server
+        self._renderer = renderer
+        self._sender = mailbox(server.config.from_)
+        self._to = tuple(mailbox(text) for text in options.to)
+        self._inliner = css_inline.CSSInliner(keep_style_tags=True, load_remote_stylesheets=False)
+
+    @property
+    def destination(self) -> str:
+        """Server, sender and recipients: two channels with the same ones take turns."""
+        envelope = ",".join([self._sender.addr_spec, *sorted(address.addr_spec for address in self._to)])
+        return f"{self.account}:{envelope}"
+
+    @property
+    def account(self) -> str:
+        return self._server.account
+
+    def overflows(self, view: IncidentView) -> bool:  # noqa: ARG002  the protocol's
+        """Never: the file with all alerts is part of the mail."""
+        return False
+
+    def render(self, notice: Notice) -> EmailContent:
+        parts = self._parts(notice)
+        message = build(notice, parts, self._sender, self._to)
+        everyone = [address.addr_spec for address in self._to]
+        again = (notice.remote or {}).get("retry_recipients") or ()
+        shown = f"{parts.subject}\0{parts.text}\0{parts.html}".encode(errors="replace")
+        return EmailContent(
+            message=message,
+            recipients=tuple(one for one in everyone if one in again) or tuple(everyone),
+            message_id=message_id(notice, self._sender.domain),
+            thread=thread_id(notice, self._sender.domain),
+            fingerprint=hashlib.sha256(shown).hexdigest(),
+            files=self._files(parts, message),
+        )
+
+    async def send(self, content: EmailContent) -> Sent:
+        taken = await self._server.send(self._sender.addr_spec, content.recipients, content.message)
+        return Sent(
+            remote={"message_id": content.message_id, "thread": content.thread},
+            refused=taken.refused,
+            retry_recipients=tuple(taken.deferred),
+        )
+
+    def follow(self, moved_to: Mapping[str, Any]) -> None:
+        """Mail addresses do not move."""
+
+    async def check(self) -> str:
+        return await self._server.check()
+
+    async def close(self) -> None:
+        await self._server.close()
+
+    def _parts(self, notice: Notice) -> Parts:
+        attachments = self._attachments(notice.view)
+        options = {
+            "title": self._inline(self._options.title, notice),
+            "rows": _ROWS,
+            "attachment": attachments[0].name if attachments else "",
+        }
+        html = self._render("message.html.j2", notice, "html", options)
+        return Parts(
+            subject=self._subject(notice),
+            text=self._render("message.txt.j2", notice, "none", options),
+            html=self._inliner.inline(html),
+            attachments=attachments,
+        )
+
+    def _attachments(self, view: IncidentView) -> Sequence[Attachment]:
+        return (alerts_table(view.alerts, view.common_labels),) if len(view.alerts) > _ROWS else ()
+
+    def _subject(self, notice: Notice) -> str:
+        """The option's, or the built-in one, which stays the same for an incident so that threads hold."""
+        chosen = header_text(self._inline(self._options.subject, notice))
+        return chosen or header_text(self._render("subject.txt.j2", notice, "none", {})) or "Alert"
+
+    def _inline(self, source: str | None, notice: Notice) -> str:
+        if not source:
+            return ""
+        options = self._options
+        return self._renderer.render_inline(source, notice, language=options.language, zone=options.zone).strip()
+
+    def _render(self, template: str, notice: Notice, escape: Any, options: Mapping[str, object]) -> str:
+        return self._renderer.render(
+            f"email/{template}",
+            notice,
+            language=self._options.language,
+            zone=self._options.zone,
+            escape=escape,
+            options=options,
+        )
+
+    def _files(self, parts: Parts, message: bytes) -> Mapping[str, bytes]:
+        to = ", ".join(str(address) for address in self._to)
+        head = f"From: {self._sender}\nTo: {to}\nSubject: {parts.subject}\n\n"
+        attached = {attachment.name: attachment.content for attachment in parts.attachments}
+        return {
+            "message.txt": (head + parts.text).encode(errors="replace"),
+            "message.html": parts.html.encode(errors="replace"),
+            "message.eml": message,
+            **attached,
+        }
