@@ -52,8 +52,8 @@ class User(Section):
 class ChatRole(Section):
     """A role for every member of a chat."""
 
-    chat_id: Annotated[int, Field(lt=0)]
-    """The group's number, which is negative."""
+    chat_id: int
+    """The chat's number; a group's is negative."""
     role: RoleName
 
 

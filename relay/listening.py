@@ -80,4 +80,5 @@ class ServerConfig(Section):
     """What people open in a browser; links in messages begin with it."""
     max_body: Annotated[Size, Field(gt=0)] = 64 * 1024 * 1024
     """The largest webhook that is taken; 20,000 alerts are about 11 MB."""
-    auth: AuthConfig
+    auth: Annotated[AuthConfig, Field(default_factory=dict, validate_default=True)]
+    """Who may post webhooks: at least one way, or `allow_anonymous: true`."""

@@ -5,7 +5,9 @@ A section's own model stands in the module that uses it; `relay.config` joins th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from pydantic import (
     ModelWrapValidatorHandler,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
@@ -28,6 +31,8 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from relay.clock import Millis
 from relay.durations import parse_duration, parse_size
+
+_NAME = re.compile(r"\w[\w.-]{0,63}")
 
 
 def _duration(value: object) -> object:
@@ -46,6 +51,8 @@ Duration = Annotated[
     WithJsonSchema(
         {
             "type": ["string", "integer"],
+            "minimum": 0,
+            "maximum": 0,
             "pattern": r"^(0|([0-9]+(ms|s|m|h|d|w|y))+)$|\$\{",
             "examples": ["90s", "1h30m"],
         }
@@ -89,6 +96,12 @@ def _not_empty(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("must be 1 to 64 letters, digits, _ - or . and begin with a letter, a digit or _")
+    return name
+
+
 Url = Annotated[str, AfterValidator(_without_credentials)]
 """An http or https address that may be shown."""
 
@@ -98,20 +111,34 @@ Secret = Annotated[SecretStr, AfterValidator(_not_empty)]
 SecretUrl = Annotated[SecretStr, AfterValidator(_secret_url)]
 """An http or https address that is itself a secret, such as a Slack webhook's."""
 
-Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=64)]
+Name = Annotated[str, AfterValidator(_checked_name), WithJsonSchema({"type": "string", "maxLength": 64})]
 """What people call a channel or an Alertmanager in paths, metrics and commands: letters, digits, `_`, `-`, `.`."""
 
 
-def read_secret(path: str | Path) -> str:
+def base_folder(info: ValidationInfo) -> Path:
+    """What relative paths of the config are relative to: the config file's folder, else the working directory."""
+    return Path((info.context or {}).get("base", "."))
+
+
+def read_secret(path: object, base: Path) -> str:
     """The secret in a file, without the line end editors leave; raises `ValueError` that names the file."""
+    if not isinstance(path, str | Path):
+        raise ValueError("must be the path of a file")  # noqa: TRY004  pydantic wants ValueError
     try:
-        text = Path(path).read_text(encoding="utf-8").strip()
+        text = (base / path).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise ValueError(f"cannot read {path}: {reason}") from None
     if not text:
         raise ValueError(f"{path} is empty")
     return text
+
+
+def _unknown(name: str, allowed: Iterable[str]) -> str:
+    every = sorted(allowed)
+    close = get_close_matches(name, every, n=1)
+    meant = f"did you mean {close[0]}? " if close else ""
+    return f"is no known key; {meant}Allowed: {', '.join(every)}"
 
 
 def problem(path: Iterable[str | int], reason: str) -> InitErrorDetails:
@@ -121,14 +148,21 @@ def problem(path: Iterable[str | int], reason: str) -> InitErrorDetails:
     )
 
 
-def refuse(problems: Iterable[InitErrorDetails], also: ValidationError | None = None) -> ValidationError:
-    """One error of many problems: a model validator raises it so that everything wrong is told at once."""
+def refuse(
+    problems: Iterable[InitErrorDetails], also: ValidationError | None = None, but: Collection[str] = ()
+) -> ValidationError:
+    """One error of many problems: a model validator raises it so that everything wrong is told at once.
+
+    `but` are keys that `problems` speaks of: their absence, and what follows from it for the whole, needs no mention.
+    """
     every = list(problems)
-    if also is not None:
-        for error in also.errors(include_url=False):
-            context = {**error.get("ctx", {}), "reason": error["msg"]}
-            kind = PydanticCustomError(error["type"], "{reason}", context)  # type: ignore[arg-type]  # kept as it was
-            every.append(InitErrorDetails(type=kind, loc=error["loc"], input=error["input"]))
+    for error in also.errors(include_url=False) if also else ():
+        loc = error["loc"]
+        if but and (not loc or (len(loc) == 1 and loc[0] in but and error["type"] == "missing")):
+            continue
+        context = {**error.get("ctx", {}), "reason": error["msg"].removeprefix("Value error, ")}
+        kind = PydanticCustomError(error["type"], "{reason}", context)
+        every.append(InitErrorDetails(type=kind, loc=loc, input=None))
     return ValidationError.from_exception_data("config", every, hide_input=True)
 
 
@@ -141,43 +175,47 @@ class Section(BaseModel):
         populate_by_name=True,
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
-        validate_default=False,
     )
 
     secrets: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="wrap")
     @classmethod
-    def _read_files(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """A key left empty counts as not given; a secret file's trouble is told with the section's other errors."""
+    def _read_files(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """A key left empty counts as not given; unknown keys and secret files are told with the section's other errors."""
         if not isinstance(data, Mapping):
             return handler(data)
-        known = set(cls.model_fields) | {field.alias for field in cls.model_fields.values()}
-        filled = {name: value for name, value in data.items() if value is not None or name not in known}
-        problems = list(cls._fill_secrets(filled))
+        names = {field.alias or name for name, field in cls.model_fields.items()}
+        known = names | set(cls.model_fields) | {f"{name}_file" for name in cls.secrets}
+        filled = {name: value for name, value in data.items() if value is not None and name in known}
+        allowed = names | {f"{name}_file" for name in cls.secrets}
+        problems = [problem([name], _unknown(str(name), allowed)) for name in data if name not in known]
+        problems += cls._fill_secrets(filled, base_folder(info))
+        told = {str(one["loc"][0]).removesuffix("_file") for one in problems}
         try:
             section = handler(filled)
         except ValidationError as error:
-            raise refuse(problems, error) from None
+            raise refuse(problems, error, told) from None
         if problems:
             raise refuse(problems)
         return section
 
     @classmethod
-    def _fill_secrets(cls, filled: dict[str, Any]) -> Iterable[InitErrorDetails]:
+    def _fill_secrets(cls, filled: dict[str, Any], base: Path) -> Iterable[InitErrorDetails]:
         for name in sorted(cls.secrets):
             key = f"{name}_file"
             path = filled.pop(key, None)
             if path is None:
+                if name not in filled and cls.model_fields[name].is_required():
+                    yield problem([name], f"is required (or {key})")
                 continue
             if name in filled:
                 yield problem([key], f"give {name} or {key}, not both")
                 continue
-            filled[name] = ""
             try:
-                filled[name] = [read_secret(one) for one in path] if isinstance(path, list) else read_secret(path)
-            except (ValueError, TypeError) as error:
-                filled.pop(name)
+                many = isinstance(path, list)
+                filled[name] = [read_secret(one, base) for one in path] if many else read_secret(path, base)
+            except ValueError as error:
                 yield problem([key], str(error))
 
     @classmethod

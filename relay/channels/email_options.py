@@ -5,12 +5,12 @@ from __future__ import annotations
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import parseaddr
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from relay.channels.options import ChannelOptions
-from relay.sections import Secret, Section
+from relay.sections import Secret, Section, problem, refuse
 
 Tls = Literal["starttls", "implicit", "opportunistic", "none"]
 
@@ -48,10 +48,24 @@ class SmtpConfig(Section):
     tls: Tls = "starttls"
     """`starttls` (required), `implicit` (TLS from the first byte, usually port 465), `opportunistic` or `none`."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_port(cls, data: Any) -> Any:
+        """Port 465 and TLS from the first byte go together (RFC 8314): the one that is given decides the other."""
+        if not isinstance(data, dict):
+            return data
+        if data.get("tls") == "implicit" and data.get("port") is None:
+            return {**data, "port": 465}
+        if data.get("port") in (465, "465") and data.get("tls") is None:
+            return {**data, "tls": "implicit"}
+        return data
+
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:
-        if (self.username is None) != (self.password is None):
-            raise ValueError("username and password (or password_file) belong together")
+        if self.username is not None and self.password is None:
+            raise refuse([problem(["password"], "is required with username (or password_file)")])
+        if self.username is None and self.password is not None:
+            raise refuse([problem(["username"], "is required with password")])
         return self
 
 

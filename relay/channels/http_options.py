@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, WithJsonSchema
 
 from relay.channels.options import ChannelOptions
-from relay.sections import SecretUrl, read_secret
+from relay.sections import SecretUrl, base_folder, read_secret
 
 Outcome = Literal["ok", "retry", "permanent"]
 
@@ -17,7 +17,7 @@ _STATUS = re.compile(r"[1-5][0-9][0-9]|[1-5]xx")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, token
 
 
-def _headers(value: object) -> object:
+def _headers(value: object, info: ValidationInfo) -> object:
     if not isinstance(value, Mapping):
         return value
     read: dict[str, object] = {}
@@ -27,7 +27,7 @@ def _headers(value: object) -> object:
             raise ValueError(f"{name!r} is no name of an HTTP header")
         if name in read:
             raise ValueError(f"give {name} or {name}_file, not both")
-        content = read_secret(str(given)) if name != key else given
+        content = read_secret(given, base_folder(info)) if name != key else given
         if isinstance(content, str) and not content.isprintable():
             raise ValueError(f"the value of {name} must be one line")
         read[name] = content

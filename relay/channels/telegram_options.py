@@ -51,7 +51,7 @@ class TelegramConfig(Section):
 
     secrets: ClassVar[frozenset[str]] = frozenset({"bot_token", "secret_token", "proxy"})
 
-    bot_token: Annotated[Secret, AfterValidator(_bot_token)] | None = None
+    bot_token: Annotated[Secret, AfterValidator(_bot_token)]
     """The bot's token from @BotFather."""
     api_url: Url = "https://api.telegram.org"
     """The Bot API: Telegram's own, a server of yours, or a test double."""
