@@ -169,7 +169,8 @@ class Metrics:
         wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
         scrape = _Scrape(self._registry)
         if "application/openmetrics-text" in wanted:
-            return openmetrics.generate_latest(scrape), openmetrics.CONTENT_TYPE_LATEST
+            body: bytes = openmetrics.generate_latest(scrape)  # type: ignore[no-untyped-call]  # the client has no types there
+            return body, openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(scrape), CONTENT_TYPE_PLAIN_0_0_4
 
 
