@@ -108,6 +108,8 @@ class FakeSlack:
         self.token = token
         self.script = Script()
         self.journal: list[Request] = []
+        self.arrived = asyncio.Event()
+        """Set with each request: `clear` it to wait for the next."""
         self.workspace = Workspace(channels, rates=rates or Rates(), wall=wall, clock=clock)
         self._runner: web.AppRunner | None = None
         self._stopping = asyncio.Event()
@@ -187,6 +189,7 @@ class FakeSlack:
     async def _note(self, method: str, args: Mapping[str, Any], request: web.Request) -> None:
         body = await request.read()
         self.journal.append(Request(method=method, args=args, headers=dict(request.headers), body=body))
+        self.arrived.set()
 
     async def _perform(self, method: str, request: web.Request, act: Callable[[], web.Response]) -> web.StreamResponse:
         fault = self.script.take(method)
