@@ -193,7 +193,7 @@ class _Reader:
             self._note(self._stack.pop())
         text = "".join(self._parts)
         units = _Units(text)
-        found = (self._entity(text, units, *one) for one in self._found)
+        found = (self._entity(text, units, *one) for one in reversed(self._found))  # outer before inner
         entities = sorted((entity for entity in found if entity), key=lambda entity: (entity.offset, -entity.length))
         return text.strip(), tuple(entities)
 
