@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from relay.clock import Clock, Millis
 from relay.ingest.turn import Policy, Turn
 from relay.store.database import Connection
-from relay.store.held import Held, open_incidents, quiet_again, truncated_incidents
+from relay.store.held import Held, quiet_again, truncated_incidents
 from relay.store.rows import AlertRow
 from relay.store.scope import Scope
 
@@ -129,25 +129,18 @@ def _mark(turn: Turn, alert: AlertRow, state: Reported) -> None:
         turn.confirm(alert)
 
 
-def reroute(conn: Connection, policy: Policy, new_id: Callable[[], int], clock: Clock) -> frozenset[str]:
-    """Routes open incidents anew after a start with another config.
+def reroute_incident(
+    conn: Connection, policy: Policy, new_id: Callable[[], int], clock: Clock, incident_id: int
+) -> frozenset[str]:
+    """Routes an open incident anew after a start with another config; the channels that have work now.
 
-    A new destination gets a silent post, one no longer routed a last edit; posts of channels gone from the config become
-    dead letters where they still had something to show.
+    A new destination gets a silent post, one no longer routed a last edit; a post whose channel is gone from the config
+    becomes a dead letter.
     """
-    woken: set[str] = set()
-    for incident_id in open_incidents(conn):
-        woken |= _reroute_incident(conn, policy, new_id, clock(), incident_id)
-    return frozenset(woken)
-
-
-def _reroute_incident(
-    conn: Connection, policy: Policy, new_id: Callable[[], int], now: Millis, incident_id: int
-) -> set[str]:
     scope = Scope(conn)
     scope.load_incidents([incident_id])
     incident = scope.incidents[incident_id]
-    turn = Turn(scope, policy, new_id, now)
+    turn = Turn(scope, policy, new_id, clock())
     group = turn.group_of(incident)
     wanted: set[str] = set()
     routed: set[str] = set()
@@ -170,4 +163,4 @@ def _reroute_incident(
     turn.follow_routes(incident, wanted=wanted, routed=routed)
     woken = turn.finish()
     scope.write()
-    return woken
+    return frozenset(woken)

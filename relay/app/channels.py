@@ -1,0 +1,90 @@
+"""Builds the channels of the config: one client per platform, shared by its channels, closed in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+
+from relay.channels import AppriseOptions, EmailOptions, HttpOptions, SlackOptions, TelegramOptions
+from relay.config import Config
+from relay.notification import Channel
+from relay.rendering import Renderer
+
+
+async def open_channels(
+    config: Config, renderer: Renderer, session: aiohttp.ClientSession, resources: AsyncExitStack
+) -> list[Channel]:
+    """Every channel of the config, ready to send; nothing is asked of the platforms yet.
+
+    Platform libraries are imported here and in a thread: aiogram's import alone takes seconds, and webhooks are accepted
+    meanwhile.
+    """
+    opener = _Opener(config, renderer, session, resources)
+    channels = []
+    for name, options in config.channels.items():
+        channel = await opener.open(name, options)
+        resources.push_async_callback(channel.close)
+        channels.append(channel)
+    return channels
+
+
+class _Opener:
+    def __init__(
+        self, config: Config, renderer: Renderer, session: aiohttp.ClientSession, resources: AsyncExitStack
+    ) -> None:
+        self._config = config
+        self._renderer = renderer
+        self._session = session
+        self._resources = resources
+        self._bot: Any = None
+        self._mail: Any = None
+
+    async def open(self, name: str, options: object) -> Channel:
+        match options:
+            case TelegramOptions():
+                return await self._telegram(name, options)
+            case SlackOptions():
+                return await self._slack(name, options)
+            case EmailOptions():
+                return await self._email(name, options)
+            case HttpOptions():
+                http = await _load("relay.channels.http")
+                made: Channel = http.HttpChannel(
+                    name=name, options=options, renderer=self._renderer, session=self._session
+                )
+                return made
+            case AppriseOptions():
+                apprise = await _load("relay.channels.apprise")
+                another: Channel = apprise.AppriseChannel(name=name, options=options, renderer=self._renderer)
+                return another
+        raise TypeError(f"channel {name}: no such type {options!r}")
+
+    async def _telegram(self, name: str, options: TelegramOptions) -> Channel:
+        telegram = await _load("relay.channels.telegram.channel")
+        if self._bot is None:
+            self._bot = telegram.open_bot(self._config.telegram)
+            self._resources.push_async_callback(self._bot.session.close)
+        made: Channel = telegram.TelegramChannel(name, options, bot=self._bot, renderer=self._renderer)
+        return made
+
+    async def _slack(self, name: str, options: SlackOptions) -> Channel:
+        slack = await _load("relay.channels.slack")
+        made: Channel = slack.SlackChannel(
+            name, options, config=self._config.slack, renderer=self._renderer, session=self._session
+        )
+        return made
+
+    async def _email(self, name: str, options: EmailOptions) -> Channel:
+        email = await _load("relay.channels.email")
+        if self._mail is None:
+            self._mail = email.MailServer(self._config.smtp)
+        made: Channel = email.EmailChannel(name=name, options=options, server=self._mail, renderer=self._renderer)
+        return made
+
+
+async def _load(module: str) -> Any:
+    return await asyncio.to_thread(importlib.import_module, module)

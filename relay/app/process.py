@@ -1,0 +1,38 @@
+"""`relay serve` as a process: logging, the event loop, signals, the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import uvloop
+
+from relay import logs
+from relay.app.relay import Relay
+from relay.config import Config
+from relay.store.database import StoreUnavailable
+
+
+def run(config: Config, listen: str | None = None) -> int:
+    """Serves until SIGTERM or SIGINT; a second signal cancels at once. Returns the exit code."""
+    return uvloop.run(_serve(config, listen))
+
+
+async def _serve(config: Config, listen: str | None) -> int:
+    log = logs.get("app")
+    relay = Relay(config, listen=listen)
+    try:
+        await relay.start()
+    except (StoreUnavailable, OSError) as error:
+        log.error("cannot start", error=str(error))  # noqa: TRY400  the reason is the whole message
+        await relay.stop()
+        return 1
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, relay.request_stop)
+    try:
+        await relay.wait()
+    except Exception:
+        log.exception("a critical task died")
+        return 1
+    return 0

@@ -1,0 +1,225 @@
+"""The relay as an object: `start` returns when it listens, `wait` when it has stopped, `stop` is idempotent."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from relay import __version__, logs
+from relay.alertmanager import Alertmanager
+from relay.app.channels import open_channels
+from relay.clock import Clock, system_clock
+from relay.config import Config
+from relay.delivery import Delivery, Surroundings
+from relay.ids import Ids
+from relay.ingest.accept import acceptor
+from relay.ingest.reconcile import Reconciler, reroute_incident
+from relay.ingest.turn import Policy
+from relay.metrics import Metrics
+from relay.poller import Poller
+from relay.rendering import Renderer
+from relay.routing import Router
+from relay.server import Operations, Server, Webhooks
+from relay.server.credentials import Credentials
+from relay.server.operations import Standing
+from relay.server.sources import Sources
+from relay.store.database import Database, StoreUnavailable
+from relay.store.held import open_incidents
+from relay.store.leases import LeaseKeeper
+from relay.store.opening import open_database
+
+GRACE = 20.0
+"""Seconds that a call in hand gets after SIGTERM; then it is cancelled, and the next start carries on."""
+TIMER_EVERY = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What a test brings instead of the world: time, chance, the registry of metrics."""
+
+    clock: Clock = system_clock
+    monotonic: Callable[[], float] = time.monotonic
+    rng: random.Random = field(default_factory=random.Random)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+
+class Relay:
+    """Owns every part. One supervisor task holds the only TaskGroup."""
+
+    def __init__(self, config: Config, *, listen: str | None = None, seams: Seams | None = None) -> None:
+        self._config = config
+        self._seams = seams = seams or Seams()
+        self._log = logs.get("app")
+        self._stopping = asyncio.Event()
+        self._stop_requests = 0
+        self._supervisor: asyncio.Task[None] | None = None
+        self._stopper: asyncio.Task[None] | None = None
+        self._open = AsyncExitStack()
+
+        self.metrics = Metrics(seams.registry)
+        self.database = Database(open_database(config.database))
+        self._renderer = Renderer(config.templates, lambda type_: self.metrics.template_fallbacks.labels(type_).inc())
+        sources = Sources(config.alertmanagers)
+        kinds = {name: options.type for name, options in config.channels.items()}
+        self.metrics.declare(kinds, sources.names, __version__)
+        severities = config.severity.severity_map()
+        self._new_id = Ids(seams.clock, seams.rng)
+        self._policy = Policy(
+            router=Router(config.routes, severities),
+            severities=severities,
+            reopen={name: options.reopen for name, options in config.channels.items()},
+        )
+        self._reconciler = Reconciler(self._policy, self._new_id, seams.clock)
+        self.keeper = LeaseKeeper(self.database, uuid.uuid4().hex, seams.clock, monotonic=seams.monotonic)
+        self._delivery: Delivery | None = None
+        self._standing = Standing(channels=kinds)
+        webhooks = Webhooks(
+            database=self.database,
+            accept=acceptor(self._policy, self._new_id, seams.clock),
+            credentials=Credentials(config.server.auth),
+            sources=sources,
+            metrics=self.metrics,
+            on_change=self._wake,
+        )
+        operations = Operations(
+            database=self.database, metrics=self.metrics, standing=self._standing, clock=seams.clock
+        )
+        server = config.server if listen is None else config.server.model_copy(update={"listen": listen})
+        self._server = Server(server, webhooks, operations)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that were bound."""
+        assert self._server.address is not None
+        return self._server.address
+
+    # -- start and stop --------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Returns when listening. Raises `StoreUnavailable` or `OSError` when it cannot."""
+        await self.database.start()
+        self._open.push_async_callback(self.database.close)
+        await self._server.start()
+        self._supervisor = asyncio.create_task(self._supervise(), name="supervisor")
+
+    def request_stop(self) -> None:
+        """What a signal does: the first time stop in order, the second time at once."""
+        self._stop_requests += 1
+        if self._stop_requests > 1 and self._supervisor is not None:
+            self._supervisor.cancel()
+        elif self._stopper is None:
+            self._stopper = asyncio.create_task(self.stop(), name="stopper")
+
+    async def stop(self) -> None:
+        """Refuses webhooks, lets workers finish the call in hand, closes. Bounded by `GRACE` and a little."""
+        self._stopping.set()
+        await self._server.stop()
+        if self._supervisor is not None and not self._supervisor.done():
+            _, late = await asyncio.wait([self._supervisor], timeout=GRACE)
+            if late:
+                self._supervisor.cancel()
+                await asyncio.wait([self._supervisor])
+        await self._open.aclose()
+        self._log.info("stopped")
+
+    async def wait(self) -> None:
+        """Returns after a stop; raises what killed a critical task."""
+        assert self._supervisor is not None
+        try:
+            await asyncio.shield(self._supervisor)
+        except asyncio.CancelledError:
+            if not self._supervisor.cancelled():
+                raise
+        finally:
+            if self._stopper is not None:
+                await self._stopper
+            else:
+                await self.stop()
+
+    # -- the tasks -------------------------------------------------------------------------------------------------
+
+    async def _supervise(self) -> None:
+        async with AsyncExitStack() as resources, asyncio.TaskGroup() as tasks:
+            session = await resources.enter_async_context(aiohttp.ClientSession(trust_env=False))
+            self._start_pollers(session, tasks)
+            tasks.create_task(self._timer(), name="timer")
+            tasks.create_task(self.keeper.run(self._stopping), name="leases")
+            tasks.create_task(self._route_anew(), name="route anew")
+            channels = await open_channels(self._config, self._renderer, session, resources)
+            self._delivery = Delivery(channels, self._surroundings())
+            tasks.create_task(self._delivery.run(self._stopping), name="delivery")
+        await self.keeper.release()
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            database=self.database,
+            keeper=self.keeper,
+            metrics=self.metrics,
+            clock=self._seams.clock,
+            monotonic=self._seams.monotonic,
+            rng=self._seams.rng,
+            max_age={name: options.max_age for name, options in self._config.channels.items()},
+            several=len(self._config.alertmanagers) > 1,
+        )
+
+    def _start_pollers(self, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup) -> None:
+        for config in self._config.alertmanagers:
+            client = Alertmanager(config, session, self._count_request(config.name), self._seams.clock)
+            poller = Poller(
+                client,
+                database=self.database,
+                reconciler=self._reconciler,
+                keeper=self.keeper,
+                metrics=self.metrics,
+                clock=self._seams.clock,
+                on_change=self._wake,
+            )
+            self._standing.alertmanagers[config.name] = poller
+            if config.poll:
+                tasks.create_task(poller.run(self._stopping), name=poller.lease_name)
+
+    def _count_request(self, name: str) -> Callable[[str, str], None]:
+        return lambda endpoint, outcome: self.metrics.alertmanager_requests.labels(name, endpoint, outcome).inc()
+
+    def _wake(self, channels: Iterable[str]) -> None:
+        if self._delivery is not None:
+            self._delivery.wake(channels)
+
+    async def _timer(self) -> None:
+        """What only time brings about: flapping ends."""
+        self.keeper.want(["timer"])
+        while not self._stopping.is_set():
+            if self.keeper.get("timer") is not None:
+                try:
+                    self._wake(await self.database.write(self._reconciler.end_flapping))
+                except StoreUnavailable as error:
+                    self._log.warning("store unavailable", error=str(error))
+                except Exception:  # noqa: BLE001  the door of a timer step
+                    self.metrics.errors.labels("timer").inc()
+                    self._log.exception("timer failed unexpectedly")
+            try:
+                async with asyncio.timeout(TIMER_EVERY):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+
+    async def _route_anew(self) -> None:
+        """The config may have changed since the last start: open incidents follow it, one transaction each."""
+        try:
+            for incident_id in await self.database.read(open_incidents):
+                if self._stopping.is_set():
+                    return
+                woken = await self.database.write(
+                    reroute_incident, self._policy, self._new_id, self._seams.clock, incident_id
+                )
+                self._wake(woken)
+        except StoreUnavailable as error:
+            self._log.warning("open incidents keep their routes until the next start", error=str(error))
