@@ -92,10 +92,13 @@ def _compile(pattern: str) -> re2._Regexp:
         detail = error.args[0]
         reason = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
     else:
-        # The C++ library knows \C (any byte), Go's does not.
-        if all(found[0] != r"\C" for found in _REGEX_ESCAPE.finditer(pattern)):
+        # Two things that the C++ library takes and Go's does not: \C (any byte) and names of groups beyond ASCII.
+        if any(found[0] == r"\C" for found in _REGEX_ESCAPE.finditer(pattern)):
+            reason = r"invalid escape sequence: \C"
+        elif not all(name.isascii() for name in compiled.groupindex):
+            reason = "invalid named capture"
+        else:
             return compiled
-        reason = r"invalid escape sequence: \C"
     reason = reason.replace(f"^(?:{pattern})$", pattern)[:200]
     raise ValueError(f"no regular expression that Alertmanager (RE2) takes: {reason}")
 
