@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import css_inline
 
@@ -13,6 +14,7 @@ from relay.channels.email.message import Attachment, Parts, build, header_text, 
 from relay.channels.email.server import MailServer
 from relay.channels.email.table import alerts_table
 from relay.channels.email_options import EmailOptions
+from relay.matchers import Matcher, format_matchers
 from relay.notification import Capabilities, IncidentView, Limits, Notice, Sent
 from relay.rendering import Renderer
 
@@ -107,6 +109,9 @@ class EmailChannel:
             "title": self._inline(self._options.title, notice),
             "rows": _ROWS,
             "attachment": attachments[0].name if attachments else "",
+            "language": self._options.language,
+            "timezone": self._options.timezone,
+            **_links(notice.view),
         }
         html = self._render("message.html.j2", notice, "html", options)
         return Parts(
@@ -150,3 +155,15 @@ class EmailChannel:
             "message.eml": message,
             **attached,
         }
+
+
+def _links(view: IncidentView) -> Mapping[str, str]:
+    """Where Alertmanager's own page shows these alerts, and makes a silence of what they have in common."""
+    base = view.external_url.rstrip("/")
+    if not base.lower().startswith(("http://", "https://")):
+        return {}
+    shared = view.common_labels or view.group_labels
+    matchers = [Matcher(name, value, is_regex=False, is_equal=True) for name, value in sorted(shared.items())]
+    query = f"filter={quote(format_matchers(matchers), safe='')}"
+    links = {"alerts_url": f"{base}/#/alerts?receiver={quote(view.receiver, safe='')}&{query}" if matchers else base}
+    return links | ({"silence_url": f"{base}/#/silences/new?{query}"} if matchers else {})
