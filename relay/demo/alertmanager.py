@@ -31,6 +31,7 @@ from relay.demo.alertmanager_rules import (
 from relay.matchers import Matcher, parse_matcher
 
 VERSION = "0.33.1+stand-in"
+_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})  # what Go reads as true; all else is false, without an error
 
 
 class FakeAlertmanager:
@@ -128,14 +129,7 @@ class FakeAlertmanager:
             "cluster": {"peers": [], "status": "disabled"},
             "config": {"original": ""},
             "uptime": rfc3339(self._started_at),
-            "versionInfo": {
-                "version": VERSION,
-                "branch": "",
-                "buildDate": "",
-                "buildUser": "",
-                "goVersion": "",
-                "revision": "",
-            },
+            "versionInfo": {"version": VERSION},
         }
         return web.json_response(said)
 
@@ -145,10 +139,7 @@ class FakeAlertmanager:
     async def _list_alerts(self, request: web.Request) -> web.Response:
         matchers = _filters(request)
         wanted = _receiver_pattern(request)
-        shown = {
-            name: request.query.get(name, "true") in {"1", "t", "T", "true", "TRUE", "True"}
-            for name in ("active", "silenced")
-        }
+        shown = {name: request.query.get(name, "true") in _TRUE for name in ("active", "silenced")}
         now = self._clock()
         listed = []
         for fingerprint in sorted(self.alerts):
@@ -160,23 +151,8 @@ class FakeAlertmanager:
             if over or not shown["silenced" if silenced_by else "active"] or not wanted.search(self.receiver):
                 continue
             if all(matcher.matches(alert.labels) for matcher in matchers):
-                listed.append(self._alert_said(fingerprint, alert, sorted(silenced_by)))
+                listed.append(alert.said(fingerprint, self.receiver, sorted(silenced_by), now))
         return web.json_response(listed)
-
-    def _alert_said(self, fingerprint: str, alert: Alert, silenced_by: list[str]) -> dict[str, Any]:
-        said = {
-            "annotations": alert.annotations,
-            "endsAt": rfc3339(self._clock() + RESOLVE_TIMEOUT if alert.ends_at is None else alert.ends_at),
-            "fingerprint": fingerprint,
-            "receivers": [{"name": self.receiver, "labels": {"name": self.receiver}}],
-            "startsAt": rfc3339(alert.starts_at),
-            "status": {
-                "inhibitedBy": [], "mutedBy": [], "silencedBy": silenced_by, "state": "suppressed" if silenced_by else "active",
-            },
-            "updatedAt": rfc3339(alert.updated_at),
-            "labels": alert.labels,
-        }  # fmt: skip
-        return said if not alert.generator_url else {**said, "generatorURL": alert.generator_url}
 
     async def _post_alerts(self, request: web.Request) -> web.Response:
         posted = await _body(request, "alerts", list)
@@ -201,20 +177,7 @@ class FakeAlertmanager:
         now = self._clock()
         found = [one for one in self.silences.values() if all(matcher in one.matchers for matcher in wanted)]
         found.sort(key=lambda one: rank(one, now))
-        return web.json_response([self._silence_said(one) for one in found])
-
-    def _silence_said(self, silence: StoredSilence) -> dict[str, Any]:
-        said = {
-            "id": silence.id,
-            "status": {"state": silence.state(self._clock())},
-            "updatedAt": rfc3339(silence.updated_at),
-            "comment": silence.comment,
-            "createdBy": silence.created_by,
-            "endsAt": rfc3339(silence.ends_at),
-            "matchers": silence.matchers,
-            "startsAt": rfc3339(silence.starts_at),
-        }
-        return said if not silence.annotations else {**said, "annotations": silence.annotations}
+        return web.json_response([one.said(now) for one in found])
 
     async def _post_silence(self, request: web.Request) -> web.Response:
         posted = checked_silence(await _body(request, "silence", dict), self._clock())
@@ -236,7 +199,7 @@ class FakeAlertmanager:
         return web.json_response({"silenceID": posted.id})
 
     async def _get_silence(self, request: web.Request) -> web.Response:
-        return web.json_response(self._silence_said(self._silence_of(request)))
+        return web.json_response(self._silence_of(request).said(self._clock()))
 
     async def _delete_silence(self, request: web.Request) -> web.Response:
         silence, now = self._silence_of(request), self._clock()
@@ -263,11 +226,9 @@ async def _answered(request: web.Request, handler: Callable[[web.Request], Any])
     try:
         response: web.StreamResponse = await handler(request)
     except Refused as refused:
-        return (
-            web.Response(status=refused.status)
-            if refused.said is None
-            else web.json_response(refused.said, status=refused.status)
-        )
+        if refused.said is None:
+            return web.Response(status=refused.status)
+        return web.json_response(refused.said, status=refused.status)
     except web.HTTPNotFound:
         if not request.path.startswith("/api/v2/"):
             return web.Response(status=404, text="404 page not found\n")

@@ -35,6 +35,21 @@ class Alert:
     updated_at: Millis
     generator_url: str = ""
 
+    def said(self, fingerprint: str, receiver: str, silenced_by: list[str], now: Millis) -> dict[str, Any]:
+        """The alert as the API lists it."""
+        state = "suppressed" if silenced_by else "active"
+        said = {
+            "annotations": self.annotations,
+            "endsAt": rfc3339(now + RESOLVE_TIMEOUT if self.ends_at is None else self.ends_at),
+            "fingerprint": fingerprint,
+            "receivers": [{"name": receiver, "labels": {"name": receiver}}],
+            "startsAt": rfc3339(self.starts_at),
+            "status": {"inhibitedBy": [], "mutedBy": [], "silencedBy": silenced_by, "state": state},
+            "updatedAt": rfc3339(self.updated_at),
+            "labels": self.labels,
+        }
+        return {**said, "generatorURL": self.generator_url} if self.generator_url else said
+
 
 @dataclass(slots=True)
 class StoredSilence:
@@ -53,6 +68,20 @@ class StoredSilence:
         if self.ends_at <= now:
             return "expired"
         return "pending" if self.starts_at > now else "active"
+
+    def said(self, now: Millis) -> dict[str, Any]:
+        """The silence as the API lists it."""
+        said = {
+            "id": self.id,
+            "status": {"state": self.state(now)},
+            "updatedAt": rfc3339(self.updated_at),
+            "comment": self.comment,
+            "createdBy": self.created_by,
+            "endsAt": rfc3339(self.ends_at),
+            "matchers": self.matchers,
+            "startsAt": rfc3339(self.starts_at),
+        }
+        return {**said, "annotations": self.annotations} if self.annotations else said
 
     def mutes(self, labels: Mapping[str, str]) -> bool:
         return all(_matcher(one).matches(labels) for one in self.matchers)
