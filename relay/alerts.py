@@ -7,6 +7,7 @@ ignored, missing ones tolerated, the receiver's name arrives regex-quoted, a fir
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -17,7 +18,8 @@ from relay.clock import Millis
 
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
-_UNSTORABLE = {0: "\ufffd"} | {code: "\ufffd" for code in range(0xD800, 0xE000)}
+_UNSTORABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")
+_QUOTED = re.compile(r"\\(.)", re.DOTALL)
 
 
 def storable(text: str) -> str:
@@ -54,15 +56,15 @@ def parse_time(value: object) -> Millis | None:
     return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
 
 
-def _text(value: object) -> str:
-    """Any scalar of a lenient sender as storable text; lists and objects as JSON."""
+def _raw_text(value: object) -> str:
+    """Any scalar of a lenient sender as text; lists and objects as JSON."""
     if isinstance(value, str):
-        return storable(value)
-    if value is None:
-        return ""
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    return storable(json.dumps(value, ensure_ascii=False))
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _text(value: object) -> str:
+    return storable(_raw_text(value))
 
 
 def _texts(value: object) -> dict[str, str]:
@@ -73,6 +75,7 @@ def _texts(value: object) -> dict[str, str]:
     return {storable(str(name)): _text(item) for name, item in value.items()}
 
 
+RawText = Annotated[str, BeforeValidator(_raw_text)]
 Text = Annotated[str, BeforeValidator(_text)]
 Texts = Annotated[dict[str, str], BeforeValidator(_texts)]
 Time = Annotated[Millis | None, BeforeValidator(parse_time)]
@@ -110,6 +113,7 @@ class WebhookEnvelope(_Wire):
     receiver: Text = ""
     status: Text = "firing"
     group_key: Text = Field(validation_alias=AliasChoices("groupKey", "group_key"))
+    raw_group_key: RawText = Field(validation_alias=AliasChoices("groupKey", "group_key"))  # to be hashed, never stored
     group_labels: Texts = Field(default_factory=dict, validation_alias=AliasChoices("groupLabels", "group_labels"))
     route_labels: Texts = Field(default_factory=dict, validation_alias=AliasChoices("routeLabels", "route_labels"))
     external_url: Text = Field(default="", validation_alias=AliasChoices("externalURL", "external_url"))
@@ -122,7 +126,7 @@ class WebhookEnvelope(_Wire):
     @property
     def receiver_name(self) -> str:
         """The receiver as configured: Alertmanager sends `regexp.QuoteMeta` of it (`template/template.go` Data)."""
-        return self.receiver.replace("\\", "")
+        return _QUOTED.sub(r"\1", self.receiver)
 
 
 class WebhookMessage(WebhookEnvelope):

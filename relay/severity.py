@@ -38,10 +38,15 @@ class SeverityMap:
     label: str = "severity"
     levels: Mapping[str, Sequence[str]] = field(default_factory=lambda: dict(DEFAULT_LEVELS))
 
+    _meanings: dict[str, Severity] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Configured words go before a level's own name; of a word in two levels the more severe one holds."""
+        self._meanings.update((severity.label, severity) for severity in Severity)
+        for severity in Severity:
+            words = self.levels.get(severity.label, ())
+            self._meanings.update((word.strip().lower(), severity) for word in words)
+
     def of(self, labels: Mapping[str, str]) -> Severity:
         """The alert's severity; a missing or unknown value is a warning, never silently harmless."""
-        value = labels.get(self.label, "").strip().lower()
-        for severity in Severity:
-            if value == severity.label or value in self.levels.get(severity.label, ()):
-                return severity
-        return Severity.WARNING
+        return self._meanings.get(labels.get(self.label, "").strip().lower(), Severity.WARNING)
