@@ -1,7 +1,7 @@
 """Turns a rendered template into Block Kit blocks that keep every limit of Slack, the undocumented one included.
 
-A template writes lines: `# headline`, `^ small print`, `[label](url)` for a button, `---`, an empty line between sections;
-all other lines are mrkdwn. Whatever it renders, the result is valid: too long texts are cut, too many blocks dropped.
+A template writes lines: `# headline`, `^ small print`, `[label](url)` for a button, `---` for a rule, `--` to begin a new
+section; all others are mrkdwn and empty ones nothing. The result is always valid: texts are cut, blocks left out.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def parse_blocks(rendered: str, *, headline: str = "", buttons: bool = True, bro
     """
     lines = (rendered if broadcast else without_broadcasts(rendered)).split("\n")
     blocks: list[Block] = []
-    for kind, group in groupby((_kind(line) for line in lines), key=lambda found: found[0]):
+    found = [_kind(line) for line in map(str.strip, lines) if line not in ("", "#", "^")]
+    for kind, group in groupby(found, key=lambda line: line[0]):
         texts = [text for _, text in group]
         if kind == "header":
             blocks += [_header(headline or unescape(text)) for text in texts[:1] if text or headline]
@@ -68,17 +69,19 @@ def parse_blocks(rendered: str, *, headline: str = "", buttons: bool = True, bro
 def fit(blocks: Sequence[Block]) -> list[Block]:
     """The blocks that a message may hold: at most 50, and as many of the first ones as the hidden total allows.
 
-    Link buttons at the end stay: without their place in the budget a long message would lose its way out.
+    Link buttons have their place in the budget: without them a long message would lose its way out.
     """
-    last = [block for block in blocks if block["type"] == "actions"][-1:]
-    rest = [block for block in blocks if not last or block is not last[0]]
-    room, fitting = MAX_TOTAL - sum(map(size, last)) - 2, []
-    for block in rest[: MAX_BLOCKS - len(last)]:
-        room -= size(block) + 1
-        if room < 0:
-            break
-        fitting.append(block)
-    return fitting + last
+    links = [block for block in blocks if block["type"] == "actions"][:1]
+    count, room = MAX_BLOCKS - len(links), MAX_TOTAL - sum(size(block) + 1 for block in links) - 1
+    fitting = []
+    for block in blocks:
+        if links and block is links[0]:
+            fitting.append(block)
+            continue
+        count, room = count - 1, room - size(block) - 1
+        if count >= 0 and room >= 0:
+            fitting.append(block)
+    return fitting
 
 
 def size(block: Block) -> int:
@@ -98,15 +101,12 @@ def fallback(blocks: Sequence[Block]) -> str:
 
 
 def _kind(line: str) -> tuple[str, str]:
-    line = line.strip()
-    if line in ("", "#", "^"):
-        return "blank", ""
     if line.startswith("# "):
         return "header", line[2:].strip()
     if line.startswith("^ "):
         return "context", line[2:].strip()
-    if line == "---":
-        return "divider", ""
+    if line in ("---", "--"):
+        return ("divider" if line == "---" else "break"), ""
     return ("button", line) if _BUTTON.fullmatch(line) else ("text", line)
 
 

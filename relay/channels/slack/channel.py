@@ -24,7 +24,7 @@ _PAGES = 20  # of 1,000 channels each, when a channel is looked up by its name
 
 
 class SlackChannel:
-    """A `relay.notification.Channel`. `remote` is {"channel": id, "ts": …} of the living message, {} from a webhook.
+    """A `relay.notification.Channel`. `remote` is {"channel": id, "ts": …} of the living message, {"webhook": True} of one.
 
     Args:
         name: the channel's name in the config.
@@ -198,7 +198,7 @@ class SlackChannel:
             raise DeliveryError("gone", "an incoming webhook cannot change messages", scope="post", permanent=True)
         status, text, retry_after = await self._client.post_webhook(webhook, content.message)
         if status == 200 and text == "ok":
-            return Sent(remote={})
+            return Sent(remote={"webhook": True})
         if status == 200:
             raise nonsense(status)
         raise _judged(refusal(text, status=status, retry_after=retry_after), plain=content.plain)

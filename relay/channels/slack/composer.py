@@ -73,7 +73,11 @@ class Composer:
             language=self._options.language,
             zone=self._options.zone,
             escape=markup,
-            options={"slack": Dialect(self._options.zone, plain_dates=notice.plain), "listed": LISTED},
+            options={
+                "slack": Dialect(self._options.zone, plain_dates=notice.plain),
+                "listed": LISTED,
+                "news": notice.kind is Kind.NEW and notice.remote is not None,  # the next message of a webhook
+            },
         )
 
 

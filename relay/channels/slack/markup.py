@@ -6,7 +6,7 @@ Slack decodes `&amp;`, `&lt;` and `&gt;` and knows no other escape (docs.slack.d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -70,16 +70,27 @@ class Dialect:
             return label
         return Markup("<") + _escaped(address.replace("|", "%7C")) + Markup("|") + label + Markup(">")
 
-    def join(self, pieces: Iterable[Any], limit: int, separator: str = " ") -> Markup:
-        """Pieces of mrkdwn in one line, as many as fit; an ellipsis stands for the others."""
-        fitting: list[str] = []
-        for piece in pieces:
-            limit -= weight(str(piece)) + len(separator)
+    def button(self, label: Any, url: Any) -> Markup:
+        """A line that becomes a link button; nothing if the address is none of the web's."""
+        address = web_address(url)
+        return Markup("[{}]({})").format(label, address) if address else Markup("")
+
+    def pairs(self, pairs: Iterable[tuple[str, str]], limit: int) -> Markup:
+        """Labels in one line, `name=value` each in code style, as many as fit; an ellipsis stands for the others."""
+        fitting: list[Markup] = []
+        for name, value in pairs:
+            piece = self.code(f"{shorten(name, 100)}={value}", 300)
+            limit -= weight(piece) + 1
             if limit < 0:
-                fitting.append(ELLIPSIS)
+                fitting.append(Markup(ELLIPSIS))
                 break
-            fitting.append(str(piece))
-        return Markup(separator.join(fitting))  # noqa: S704  the pieces are this class's own
+            fitting.append(piece)
+        return Markup(" ").join(fitting)
+
+    def listing(self, labels: Mapping[str, str]) -> str:
+        """An alert's labels in one raw line for the document, its name first: `DiskFull: instance=db-3, …`."""
+        others = ", ".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != "alertname")
+        return shorten(f"{labels.get('alertname', '')}: {others}", 20_000)
 
 
 def weight(text: str) -> int:
@@ -90,6 +101,8 @@ def weight(text: str) -> int:
 def shorten(value: Any, limit: int) -> str:
     """The value on one line, cut so that it weighs at most `limit` once it is escaped."""
     line = " ".join(str(value)[: 8 * limit].translate(_UNFIT).split())
+    if 5 * len(line) <= limit:
+        return line
     left = limit
     for position, character in enumerate(line):
         left -= _WEIGHTS.get(character, 2 if character > "\uffff" else 1)
@@ -115,9 +128,9 @@ def unescape(text: str) -> str:
 
 
 def readable(mrkdwn: str) -> str:
-    """The text without markup of links and dates, still escaped: what a notification or a screen reader says."""
+    """The text without formatting, links and dates, still escaped: what a notification or a screen reader says."""
     text = _DATE.sub(r"\1", mrkdwn)
-    return _BARE_LINK.sub(r"\1", _LINK.sub(r"\1", text))
+    return _MARKS.sub("", _BARE_LINK.sub(r"\1", _LINK.sub(r"\1", text)))
 
 
 def without_broadcasts(mrkdwn: str) -> str:
