@@ -1,0 +1,68 @@
+"""Budgets hold in every window, whatever the order of takes."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.limits import Limiter
+
+GROUP = ((1, 1.0), (20, 60.0))
+
+
+def test_the_first_message_goes_at_once_and_the_next_a_second_later() -> None:
+    limiter = Limiter(GROUP)
+    assert limiter.delay(100.0) == 0
+    limiter.take(100.0)
+    assert limiter.delay(100.0) == 1.0
+    assert limiter.delay(101.0) == 0
+
+
+def test_a_message_counts_from_the_end_of_its_call() -> None:
+    limiter = Limiter(GROUP)
+    ticket = limiter.take(100.0)
+    limiter.settle(ticket, 102.5)
+    assert limiter.delay(102.5) == 1.0
+
+
+def test_twenty_in_a_minute_and_then_one_waits() -> None:
+    limiter = Limiter(GROUP)
+    for second in range(20):
+        limiter.take(float(second))
+    assert limiter.delay(20.0) == 40.0
+
+
+def test_a_share_is_kept_for_answers_to_people() -> None:
+    limiter = Limiter(GROUP, reserved=3)
+    for second in range(17):
+        limiter.take(float(second))
+    assert limiter.delay(20.0) == 40.0
+    assert limiter.delay(20.0, urgent=True) == 0
+
+
+def test_a_pause_the_platform_asked_for_is_never_shortened() -> None:
+    limiter = Limiter(())
+    limiter.pause(50.0)
+    limiter.pause(20.0)
+    assert limiter.delay(10.0) == 40.0
+
+
+def test_no_windows_is_no_limit() -> None:
+    limiter = Limiter(())
+    for _ in range(100):
+        limiter.take(1.0)
+    assert limiter.delay(1.0) == 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 2)), max_size=120))
+def test_no_window_ever_holds_more_than_it_may(steps: list[tuple[float, float]]) -> None:
+    limiter, now, sent = Limiter(GROUP), 0.0, []
+    for idle, took in steps:
+        now += idle + limiter.delay(now + idle)
+        ticket = limiter.take(now)
+        now += took
+        limiter.settle(ticket, now)
+        sent.append(now)
+    for count, seconds in GROUP:
+        for first, last in zip(sent, sent[count:], strict=False):
+            assert last - first >= seconds - 1e-6
