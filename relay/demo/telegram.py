@@ -17,7 +17,7 @@ from aiohttp import web
 
 from relay.demo.telegram_calls import QUERY_LIFETIME, Memory, Params, Query, Toast
 from relay.demo.telegram_chats import Chat, ChatKind, Document, Message, Refusal, Topic, User
-from relay.demo.telegram_faults import Fault, break_connection
+from relay.demo.telegram_faults import Fault, break_connection, wait_for_event
 from relay.demo.telegram_flood import Floods
 from relay.demo.telegram_methods import Methods
 from relay.demo.telegram_updates import Updates
@@ -64,6 +64,7 @@ class FakeTelegram:
         self._down = False
         self._runner: web.AppRunner | None = None
         self._stopping = asyncio.Event()
+        self._progress = asyncio.Event()
         self.updates = Updates(local=local, execute=self._execute)
         self._methods = Methods(self._memory, self.updates)
         self.url = ""
@@ -118,6 +119,13 @@ class FakeTelegram:
 
     def calls(self, method: str) -> list[Call]:
         return [call for call in self.journal if call.method.lower() == method.lower()]
+
+    async def until(self, condition: Callable[[], object], *, within: float = 10.0) -> None:
+        """Returns as soon as the condition holds; `TimeoutError` if it does not in time. Looks after every call."""
+        async with asyncio.timeout(within):
+            while not condition():
+                self._progress.clear()
+                await wait_for_event(self._progress, 0.05)  # a poll that begins to wait is no call's end
 
     # What happens
 
@@ -187,6 +195,12 @@ class FakeTelegram:
     # How it is asked
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._respond(request)
+        finally:
+            self._progress.set()
+
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
         if self._down:
             return break_connection(request)
         method = request.match_info["method"]

@@ -147,10 +147,9 @@ class Composer:
     def _document(self, notice: Notice) -> TelegramContent:
         listing = self._render("telegram/list.txt.j2", notice, "none")
         document = Document(name=f"alerts-{notice.view.code}.txt", body=_bounded(listing))
-        count = f"{len(notice.view.alerts)} × {self._word('Alerts', notice)}"
         return TelegramContent(
             kind=notice.kind,
-            text=one_line(count, 200),
+            text=self._inline("{{ words.counts }}", notice),
             document=document,
             silent=True,  # the message before it has rung
             plain=notice.plain,
