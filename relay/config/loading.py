@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ class Loaded:
     config: Config
     source: Path | None
     warnings: tuple[Problem, ...]
+    document: Document = field(repr=False)
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """A problem that somebody else found, with the place of this key."""
+        return self.document.problem(path, message)
 
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -56,7 +61,8 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Loaded:
         raise ConfigError(_problems(document, error)) from None
     if document.unusable:
         raise ConfigError(document.unusable.values())
-    return Loaded(config, source, tuple(document.problem(path, said) for path, said in advise(config)))
+    warnings = tuple(document.problem(path, said) for path, said in advise(config))
+    return Loaded(config, source, warnings, document)
 
 
 def _problems(document: Document, error: ValidationError) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from relay.config.tree import Config
+from relay.durations import format_duration
 
 _SCALARS = {
     "integer": {"type": ["integer", "string"], "pattern": r"^[+-]?[0-9]+$|\$\{"},
@@ -47,5 +48,7 @@ def _loosened(shape: Any) -> Any:
         if not (key == "title" and "$schema" not in shape) and key not in ("default", "examples", "enum")
     }
     loose |= {key: shape[key] for key in ("default", "examples", "enum") if key in shape}
+    if "90s" in shape.get("examples", ()) and isinstance(shape.get("default"), int):
+        loose["default"] = format_duration(shape["default"])
     kind = shape.get("type")
     return loose | _SCALARS[kind] if isinstance(kind, str) and kind in _SCALARS else loose

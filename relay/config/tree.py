@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
     Field,
     ModelWrapValidatorHandler,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -90,6 +92,17 @@ def _folder(path: Path, info: ValidationInfo) -> Path:
     return folder
 
 
+def _secrets(value: object) -> Iterator[SecretStr]:
+    if isinstance(value, SecretStr):
+        yield value
+    elif isinstance(value, Section):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name))
+    elif isinstance(value, Mapping | list | tuple):
+        for one in value.values() if isinstance(value, Mapping) else value:
+            yield from _secrets(one)
+
+
 class Config(Section):
     """The whole `relay.yml`. A `Config` that exists is consistent: every name it mentions is defined."""
 
@@ -123,6 +136,15 @@ class Config(Section):
     """A folder whose files replace single built-in templates."""
     log: LogConfig = LogConfig()
     """What we say on stderr."""
+
+    def every_secret(self) -> Iterator[SecretStr]:
+        """All that must never be shown, for the mask of the logs; of the database's address only what protects it."""
+        for secret in _secrets(self):
+            if secret is not self.database.url:
+                yield secret
+        if (password := urlsplit(self.database.url.get_secret_value()).password) is not None:
+            yield self.database.url
+            yield SecretStr(unquote(password))
 
     @model_validator(mode="wrap")
     @classmethod
