@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from relay import planning
 from relay.alerts import WebhookMessage, fingerprint_of
@@ -104,7 +105,7 @@ class State:
         self.new_id = Ids(self.clock, random.Random(1))
         self.reconciler = Reconciler(self.policy, self.new_id, self.clock)
 
-    async def post(self, *alerts: Mapping[str, object], **more: object) -> Accepted:
+    async def post(self, *alerts: Mapping[str, object], **more: Any) -> Accepted:
         """A webhook with these alerts, one second after the last thing that happened."""
         self.clock.advance(1000)
         message = wire_message(*alerts, **more)
@@ -118,7 +119,7 @@ class State:
 
     async def show(self) -> list[tuple[str, Step, IncidentView]]:
         """Serves all that is due; (channel, step, what it showed) in order."""
-        shown = []
+        shown: list[tuple[str, Step, IncidentView]] = []
         for _ in range(1000):
             due = await self.due()
             if due is None:

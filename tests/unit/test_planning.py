@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,10 @@ SHOWN = PostState(shown_rev=1, announced_rev=1, living=True, told_at=NOW - 10 * 
 
 def alert(**values: Any) -> Any:
     return make_alert_view(**{"severity": Severity.CRITICAL, "fired_rev": 1, "changed_rev": 1, **values})
+
+
+def nothing_left() -> Any:
+    return replace(make_incident_view(alert()), alerts=(), revision=2)
 
 
 def resolved(**values: Any) -> Any:
@@ -127,10 +132,10 @@ def test_what_is_shown_and_told_needs_nothing() -> None:
 
 def test_a_channel_that_is_no_longer_routed_says_so_once() -> None:
     leaving = PostState(shown_rev=1, announced_rev=1, living=True, farewell=True)
-    assert step(make_incident_view(alerts=(), revision=2), leaving).kind is Kind.FAREWELL
+    assert step(nothing_left(), leaving).kind is Kind.FAREWELL
     gone = PostState(shown_rev=2, announced_rev=2, living=True, farewell=True)
-    assert decide(make_incident_view(alerts=(), revision=2), gone) is None
-    assert decide(make_incident_view(alerts=(), revision=2), leaving, APPENDING) is None
+    assert decide(nothing_left(), gone) is None
+    assert decide(nothing_left(), leaving, APPENDING) is None
 
 
 def test_a_message_that_is_sent_again_after_it_was_deleted_makes_no_sound() -> None:
