@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import structlog
 from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PrefixLoader, Template
 
+from relay import logs
 from relay.notification import Notice
 from relay.rendering.filters import natural_filters
+from relay.rendering.gofunctions import go_filters, go_globals
 from relay.rendering.sandbox import BoundedEnvironment, Escape
 from relay.rendering.scene import TEXT_LIMIT, TEXT_PER_ALERT, Budget, Scene, Stage
 from relay.rendering.translations import load_translations
@@ -20,7 +21,7 @@ from relay.rendering.words import Words
 __all__ = ["Escape", "Renderer", "builtin_templates"]
 
 _INLINE_CACHE = 256
-_log = structlog.get_logger("relay.rendering")
+_log = logs.get("rendering")
 
 
 def builtin_templates() -> Path:
@@ -117,7 +118,8 @@ class Renderer:
 
     def _environment(self, loader: BaseLoader, escaping: bool) -> BoundedEnvironment:  # noqa: FBT001  private
         environment = BoundedEnvironment(loader, self._stage, autoescape=escaping)
-        environment.filters |= natural_filters(self._stage)
+        environment.filters |= go_filters(self._stage) | natural_filters(self._stage)
+        environment.globals |= go_globals(self._stage)
         stage = self._stage
         environment.install_gettext_callables(  # type: ignore[attr-defined]  # added by the i18n extension
             lambda text: stage.now.texts.gettext(text),  # noqa: PLW0108  the scene is another at each call
