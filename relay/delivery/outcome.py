@@ -13,6 +13,9 @@ from relay.store.posts import Failure, Progress
 def progress_of(notice: Notice, sent: Sent, fingerprint: str) -> Progress:
     """A reply tells and shows nothing; an edit shows, and what it shows without a ring needs no telling any more."""
     revision = notice.view.revision
+    if sent.retry_recipients:  # told only when everybody was
+        waiting = {"retry_recipients": list(sent.retry_recipients), "retry_revision": revision}
+        return Progress(remote=json.dumps({**sent.remote, **waiting}))
     match notice.kind:
         case Kind.NEW:
             return Progress(
@@ -29,6 +32,19 @@ def progress_of(notice: Notice, sent: Sent, fingerprint: str) -> Progress:
             return Progress(shown_rev=revision, announced_rev=revision, fingerprint=fingerprint)
         case Kind.ATTACH:
             return Progress(attached_rev=revision, attached_at=notice.now)
+
+
+def partial_of(notice: Notice, sent: Sent, due_at: Millis) -> Failure | None:
+    """Some recipients did not get it.
+
+    Those refused for now stay in the post and alone get the retry; those refused for good are named and stay without.
+    """
+    refused = "; ".join(f"{who}: {why}" for who, why in sent.refused.items())
+    if sent.retry_recipients:
+        waiting = ", ".join(sent.retry_recipients)
+        detail = f"refused for now: {waiting}" + (f"; for good: {refused}" if refused else "")
+        return Failure(reason="server_error", detail=detail, due_at=due_at)
+    return Failure(reason="not_found", detail=f"refused for good: {refused}", due_at=notice.now) if refused else None
 
 
 def failure_of(error: DeliveryError, decision: Decision, notice: Notice, now: Millis) -> Failure:

@@ -5,25 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from relay import logs, planning, retry
+from relay import logs, planning
 from relay.clock import MINUTE, SECOND, Millis
-from relay.delivery.outcome import failure_of, progress_of
+from relay.delivery.bookkeeper import Attempt, Bookkeeper
 from relay.limits import Limiter
 from relay.notification import Channel, DeliveryError, Kind, Notice, Sent
 from relay.store.database import StoreUnavailable
 from relay.store.leases import Lease, LeaseLost
-from relay.store.posts import (
-    Due,
-    Idle,
-    next_due,
-    record_contact,
-    record_done,
-    record_failure,
-    record_progress,
-    remember_move,
-)
+from relay.store.posts import Due, Idle, next_due, record_done
 from relay.store.rows import PostRow
 
 if TYPE_CHECKING:
@@ -65,6 +56,7 @@ class Worker:
         self._woken = asyncio.Event()
         self._failures = 0
         self._paused_until = 0.0
+        self._books = Bookkeeper(around)
         self._log = logs.get("delivery")
 
     @property
@@ -130,153 +122,77 @@ class Worker:
             return
 
     async def _serve(self, due: Due, lease: Lease) -> None:
-        post, view, now = due.post, due.view, self._around.clock()
-        channel = self.channels[post.channel]
-        state = planning.PostState(
-            shown_rev=post.shown_rev,
-            announced_rev=post.announced_rev,
-            living=post.remote is not None,
-            quiet=post.quiet,
-            farewell=post.farewell,
-            attached_rev=post.attached_rev,
-            attached_at=post.attached_at,
-            told_at=post.told_at,
-        )
-        step = planning.plan(state, view, channel.capabilities, overflows=channel.overflows(view), now=now)
+        channel, now = self.channels[due.post.channel], self._around.clock()
+        overflows = channel.overflows(due.view)
+        step = planning.plan(_state(due.post), due.view, channel.capabilities, overflows=overflows, now=now)
         if not isinstance(step, planning.Step):
             until = step.at if isinstance(step, planning.Later) else None
-            await self._around.database.write(record_done, post.id, view.revision, until, lease)
+            await self._around.database.write(record_done, due.post.id, due.view.revision, until, lease)
             return
         delay = self.budget.delay(self._around.monotonic())
         if delay > 0:  # wait first, then look again: what is sent must be the newest state
-            self._around.metrics.rate_limited_seconds.labels(channel.name).inc(delay)
-            await asyncio.sleep(min(delay, 1.0))
+            wait = min(delay, 1.0)
+            self._around.metrics.rate_limited_seconds.labels(channel.name).inc(wait)
+            await asyncio.sleep(wait)
             return
-        await self._call(post, channel, self._notice(post, due, step, now), lease)
+        await self._attempt(Attempt(due.post, channel, _notice(due, step, now), lease))
 
-    def _notice(self, post: PostRow, due: Due, step: planning.Step, now: Millis) -> Notice:
-        late = post.since if post.since is not None and now - post.since > LATE_AFTER else None
-        return Notice(
-            kind=step.kind,
-            view=due.view,
-            changes=step.changes,
-            post_id=post.id,
-            now=now,
-            remote=json.loads(post.remote) if post.remote else None,
-            silent=step.silent,
-            plain=post.plain,
-            late=late,
-        )
-
-    async def _call(self, post: PostRow, channel: Channel, notice: Notice, lease: Lease) -> None:
+    async def _attempt(self, attempt: Attempt) -> None:
+        notice, channel = attempt.notice, attempt.channel
         many = len(notice.view.alerts) > MANY_ALERTS
         content = await asyncio.to_thread(channel.render, notice) if many else channel.render(notice)
-        if notice.kind is Kind.EDIT and content.fingerprint == post.fingerprint:
-            same = Sent(remote=notice.remote or {})
-            await self._record(record_progress, post.id, progress_of(notice, same, content.fingerprint), lease)
+        if notice.kind is Kind.EDIT and content.fingerprint == attempt.post.fingerprint:
+            await self._books.note_unchanged(attempt)
             return
         tickets = self.budget.take(self._around.monotonic())
-        started = self._around.monotonic()
+        outcome: Sent | DeliveryError
         try:
-            sent = await channel.send(content)
+            outcome = await channel.send(content)
         except DeliveryError as error:
+            outcome = error
+        finally:
             self.budget.settle(tickets, self._around.monotonic())
-            await asyncio.shield(self._failed(post, channel, notice, error, lease))
-            return
-        self.budget.settle(tickets, self._around.monotonic())
-        took = self._around.monotonic() - started
-        await asyncio.shield(self._succeeded(post, channel, notice, sent, content.fingerprint, lease, took=took))
+        # what is known must be written down, whoever cancels us: forgetting it would send the message twice
+        await asyncio.shield(self._settle(attempt, outcome, content.fingerprint))
 
-    async def _succeeded(
-        self,
-        post: PostRow,
-        channel: Channel,
-        notice: Notice,
-        sent: Sent,
-        fingerprint: str,
-        lease: Lease,
-        *,
-        took: float,
-    ) -> None:
-        self._failures, self._paused_until = 0, 0.0
-        await self._record(record_progress, post.id, progress_of(notice, sent, fingerprint), lease, channel=channel)
-        outcome = "edited" if notice.kind in (Kind.EDIT, Kind.FAREWELL) else "sent"
-        self._around.metrics.notifications.labels(channel.name, channel.type, outcome).inc()
-        if post.since is not None:
-            delay = max(self._around.clock() - post.since, 0) / SECOND
-            self._around.metrics.notification_delay_seconds.labels(channel.type).observe(delay)
-        self._say("info", outcome, post, channel, notice, seconds=round(took, 3))
-
-    async def _failed(
-        self, post: PostRow, channel: Channel, notice: Notice, error: DeliveryError, lease: Lease
-    ) -> None:
-        if error.reason == "gone" and not notice.view.open:  # deleted by hand, and over: nothing is missing
-            await self._record(record_progress, post.id, progress_of(notice, Sent(remote={}), ""), lease)
+    async def _settle(self, attempt: Attempt, outcome: Sent | DeliveryError, fingerprint: str) -> None:
+        if isinstance(outcome, Sent):
+            self._failures, self._paused_until = 0, 0.0
+            await self._books.succeeded(attempt, outcome, fingerprint)
             return
-        now = self._around.clock()
-        if error.scope == "destination" and error.reason != "moved":
+        if outcome.scope == "destination" and outcome.reason != "moved":
             self._failures += 1
-        decision = retry.decide(
-            error,
-            attempts=post.attempts + 1,
-            failures=self._failures,
-            age=max(now - (post.since if post.since is not None else now), 0),
-            max_age=self._around.max_age[channel.name],
-            plain=notice.plain,
-            rng=self._around.rng,
-        )
-        if decision.pause is not None:
-            self._paused_until = self._around.monotonic() + decision.pause / SECOND
-        if error.moved_to is not None:
-            await self._around.database.write(remember_move, channel.destination, json.dumps(dict(error.moved_to)))
-            channel.follow(error.moved_to)
-        failure = failure_of(error, decision, notice, now)
-        await self._record(record_failure, post.id, failure, lease, channel=channel, error=error)
-        outcome = "dead" if decision.dead else "retried"
-        self._around.metrics.notifications.labels(channel.name, channel.type, outcome).inc()
-        self._around.metrics.notification_failures.labels(channel.name, channel.type, error.reason).inc()
-        more = {"reason": error.reason, "error": error.detail, "pause_ms": decision.pause}
-        self._say("warning", outcome, post, channel, notice, **more)
+        pause = await self._books.failed(attempt, outcome, self._failures)
+        if pause is not None:
+            self._paused_until = self._around.monotonic() + pause / SECOND
 
-    async def _record(
-        self,
-        function: Any,
-        post_id: int,
-        what: Any,
-        lease: Lease,
-        *,
-        channel: Channel | None = None,
-        error: DeliveryError | None = None,
-    ) -> None:
-        """Writes an outcome down, however long the store is away: forgetting it would send the message twice."""
 
-        def work(conn: Any) -> None:
-            now = self._around.clock()
-            if function is record_progress:
-                record_progress(conn, post_id, what, now, lease)
-            else:
-                function(conn, post_id, what, lease)
-            if channel is not None:
-                record_contact(conn, channel.name, now, (error.reason, error.detail) if error else None)
+def _state(post: PostRow) -> planning.PostState:
+    return planning.PostState(
+        shown_rev=post.shown_rev,
+        announced_rev=post.announced_rev,
+        living=post.remote is not None,
+        quiet=post.quiet,
+        farewell=post.farewell,
+        attached_rev=post.attached_rev,
+        attached_at=post.attached_at,
+        told_at=post.told_at,
+    )
 
-        while True:
-            try:
-                await self._around.database.write(work)
-            except StoreUnavailable as unavailable:
-                self._log.warning("outcome not recorded yet", destination=self.destination, error=str(unavailable))
-                await asyncio.sleep(1.0)
-            else:
-                return
 
-    def _say(self, level: str, outcome: str, post: PostRow, channel: Channel, notice: Notice, **more: object) -> None:
-        getattr(self._log, level)(
-            outcome,
-            channel=channel.name,
-            kind=notice.kind.value,
-            group=notice.view.code,
-            post=post.id,
-            revision=notice.view.revision,
-            firing=len(notice.view.firing),
-            attempt=post.attempts + 1,
-            **{name: value for name, value in more.items() if value is not None},
-        )
+def _notice(due: Due, step: planning.Step, now: Millis) -> Notice:
+    post = due.post
+    remote = json.loads(post.remote) if post.remote else None
+    if remote and remote.get("retry_revision", due.view.revision) != due.view.revision:
+        remote.pop("retry_recipients", None)  # something newer goes to everybody
+    return Notice(
+        kind=step.kind,
+        view=due.view,
+        changes=step.changes,
+        post_id=post.id,
+        now=now,
+        remote=remote,
+        silent=step.silent,
+        plain=post.plain,
+        late=post.since if post.since is not None and now - post.since > LATE_AFTER else None,
+    )

@@ -1,0 +1,124 @@
+"""Writes down what came of each call: the post's new standing, the channel's health, metrics and one log line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from relay import logs, retry
+from relay.clock import SECOND, Millis
+from relay.delivery.outcome import failure_of, partial_of, progress_of
+from relay.notification import Channel, DeliveryError, Kind, Notice, Sent
+from relay.store.database import Connection, StoreUnavailable
+from relay.store.leases import Lease
+from relay.store.posts import record_contact, record_failure, record_progress, remember_move
+from relay.store.rows import PostRow
+
+if TYPE_CHECKING:
+    from relay.delivery import Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call in hand: the post as it was read, where it goes, what is shown, and the right to do so."""
+
+    post: PostRow
+    channel: Channel
+    notice: Notice
+    lease: Lease
+
+
+class Bookkeeper:
+    """One line of log for each attempt, and the outcome in the database, however long that is away."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._log = logs.get("delivery")
+
+    async def note_unchanged(self, attempt: Attempt) -> None:
+        """The destination shows this already: nothing was sent."""
+        same = progress_of(attempt.notice, Sent(remote=attempt.notice.remote or {}), attempt.post.fingerprint)
+        now = self._around.clock()
+        await self._write(lambda conn: record_progress(conn, attempt.post.id, same, now, attempt.lease))
+
+    async def succeeded(self, attempt: Attempt, sent: Sent, fingerprint: str) -> None:
+        channel, post, now = attempt.channel, attempt.post, self._around.clock()
+        progress = progress_of(attempt.notice, sent, fingerprint)
+        wait = retry.jitter(post.attempts + 1, retry.LONGEST_POST, self._around.rng)
+        partial = partial_of(attempt.notice, sent, now + wait)
+
+        def work(conn: Connection) -> None:
+            record_progress(conn, post.id, progress, now, attempt.lease)
+            if partial is not None:
+                record_failure(conn, post.id, partial, attempt.lease)
+            record_contact(conn, channel.name, now, None)
+
+        await self._write(work)
+        outcome = "edited" if attempt.notice.kind in (Kind.EDIT, Kind.FAREWELL) else "sent"
+        self._around.metrics.notifications.labels(channel.name, channel.type, outcome).inc()
+        if post.since is not None:
+            delay = max(now - post.since, 0) / SECOND
+            self._around.metrics.notification_delay_seconds.labels(channel.type).observe(delay)
+        if partial is None:
+            self._log.info(outcome, **self._what(attempt))
+        else:
+            self._around.metrics.notification_failures.labels(channel.name, channel.type, partial.reason).inc()
+            self._log.warning(outcome, **self._what(attempt), reason=partial.reason, error=partial.detail)
+
+    async def failed(self, attempt: Attempt, error: DeliveryError, failures: int) -> Millis | None:
+        """Records a failure; how long the whole destination must pause, if at all."""
+        if error.reason == "gone" and not attempt.notice.view.open:  # deleted by hand, and over: nothing is missing
+            await self.note_unchanged(attempt)
+            return None
+        post, channel, now = attempt.post, attempt.channel, self._around.clock()
+        decision = retry.decide(
+            error,
+            attempts=post.attempts + 1,
+            failures=failures,
+            age=max(now - (post.since if post.since is not None else now), 0),
+            max_age=self._around.max_age[channel.name],
+            plain=attempt.notice.plain,
+            rng=self._around.rng,
+        )
+        failure = failure_of(error, decision, attempt.notice, now)
+
+        def work(conn: Connection) -> None:
+            record_failure(conn, post.id, failure, attempt.lease)
+            record_contact(conn, channel.name, now, (error.reason, error.detail))
+            if error.moved_to is not None:
+                remember_move(conn, channel.destination, json.dumps(dict(error.moved_to)))
+
+        await self._write(work)
+        if error.moved_to is not None:
+            channel.follow(error.moved_to)
+        outcome = "dead" if decision.dead else "retried"
+        self._around.metrics.notifications.labels(channel.name, channel.type, outcome).inc()
+        self._around.metrics.notification_failures.labels(channel.name, channel.type, error.reason).inc()
+        more = {} if decision.pause is None else {"pause_ms": decision.pause}
+        self._log.warning(outcome, **self._what(attempt), reason=error.reason, error=error.detail, **more)
+        return decision.pause
+
+    async def _write(self, work: Callable[[Connection], None]) -> None:
+        while True:
+            try:
+                await self._around.database.write(work)
+            except StoreUnavailable as error:
+                self._log.warning("outcome not recorded yet", error=str(error))
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+    def _what(self, attempt: Attempt) -> dict[str, object]:
+        view = attempt.notice.view
+        return {
+            "channel": attempt.channel.name,
+            "kind": attempt.notice.kind.value,
+            "group": view.code,
+            "post": attempt.post.id,
+            "revision": view.revision,
+            "firing": len(view.firing),
+            "attempt": attempt.post.attempts + 1,
+        }
