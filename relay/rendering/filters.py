@@ -35,6 +35,9 @@ def natural_filters(stage: Stage) -> dict[str, Callable[..., Any]]:
         "one_line": one_line,
         "lines": lines,
         "fit": fit,
+        "as_lines": as_lines,
+        "equations": equations,
+        "pad": pad,
     }
 
 
@@ -196,3 +199,21 @@ def fit(values: Iterable[Any], limit: int) -> list[str]:
             break
         fitting.append(text)
     return fitting
+
+
+def as_lines(pairs: Iterable[tuple[str, str]], name_limit: int, value_limit: int) -> list[str]:
+    """`name: value` of each pair, both shortened."""
+    return [f"{one_line(name, name_limit)}: {one_line(value, value_limit)}" for name, value in pairs]
+
+
+def equations(mapping: Any, limit: int) -> str:
+    """Labels as `name=value`, sorted and on one line, within the limit; values with blanks in quotes."""
+    parts = (
+        f'{name}="{value}"' if " " in value or not value else f"{name}={value}" for name, value in sorted_pairs(mapping)
+    )
+    return one_line(" ".join(parts), limit)
+
+
+def pad(value: Any, width: int) -> str:
+    """The text with blanks up to this width, for columns of plain text."""
+    return str(value).ljust(min(width, 200))

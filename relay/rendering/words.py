@@ -148,9 +148,13 @@ class Words:
         text = self._said(alert.annotations, "description", "message")
         return "" if one_line(text) == one_line(self.summary_of(alert)) else text
 
+    def own_labels(self, alert: AlertView) -> dict[str, str]:
+        """The labels that not all alerts share."""
+        return {name: value for name, value in alert.labels.items() if name not in self.labels}
+
     def differs(self, alert: AlertView) -> str:
         """What tells this alert from the others: its name if they have several, then its other labels' values."""
-        own = {name: value for name, value in alert.labels.items() if name not in self.labels and value}
+        own = {name: value for name, value in self.own_labels(alert).items() if value}
         severity = own.pop("severity", "")
         name = own.pop("alertname", "")
         places = _place(own)
