@@ -201,7 +201,7 @@ class TelegramChannel:
                 reply_markup=_markup(content),
             )
         except TelegramBadRequest as error:
-            if "message is not modified" not in error.message.lower():
+            if "message is not modified" not in str(error).lower():
                 raise
 
     async def _attach(self, content: TelegramContent, message_id: int) -> None:

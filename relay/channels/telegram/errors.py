@@ -71,7 +71,7 @@ class Judge:
             plain: unformatted text was sent, so that sending it plain is no way out.
             elsewhere: the call went to another chat or topic than the configured one.
         """
-        message = error.message if isinstance(error, TelegramAPIError) else str(error)
+        message = (error.message or "") if isinstance(error, TelegramAPIError) else str(error)  # a description may lack
         detail = self.redact(message) or type(error).__name__
         if isinstance(error, TelegramMigrateToChat):
             return _moved(error.migrate_to_chat_id, elsewhere=elsewhere)
@@ -133,7 +133,7 @@ def _transient(error: Exception, detail: str) -> DeliveryError:
         detail = "the answer is none of the Bot API: does a proxy or a gateway answer?"
     elif isinstance(error, TelegramAPIError):
         reason = "rate_limited" if detail.lower().startswith("too many requests") else "server_error"
-    elif isinstance(error, TypeError | ValueError | LookupError):
+    elif isinstance(error, TypeError | ValueError | LookupError | AttributeError):
         detail = f"an answer that makes no sense ({type(error).__name__})"
     else:  # aiohttp-socks raises plain exceptions, the socket an OSError
         reason = "connection"
