@@ -124,13 +124,14 @@ def read_secret(path: object, base: Path) -> str:
     """The secret in a file, without the line end editors leave; raises `ValueError` that names the file."""
     if not isinstance(path, str | Path):
         raise ValueError("must be the path of a file")  # noqa: TRY004  pydantic wants ValueError
+    full = base / path
     try:
-        text = (base / path).read_text(encoding="utf-8").strip()
+        text = full.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise ValueError(f"cannot read {path}: {reason}") from None
+        raise ValueError(f"cannot read {full}: {reason}") from None
     if not text:
-        raise ValueError(f"{path} is empty")
+        raise ValueError(f"{full} is empty")
     return text
 
 

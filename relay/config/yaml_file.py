@@ -17,7 +17,7 @@ from relay.config.problems import ConfigError, Document, KeyPath, Place, Problem
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "seq", "map", "merge", "value"})
 _MOST_NODES = 100_000  # aliases of aliases multiply
-_QUOTED = re.compile(r"'(?!<)[^']{2,}'")
+_QUOTED = re.compile(r"'(?!<)[^' ]{2,}'")
 
 
 def read_yaml(path: Path) -> Document:
@@ -54,6 +54,8 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
         said = "an unquoted * or & begins an alias or anchor; put a text that begins so into quotes"
     elif "cannot start any token" in said:
         said += "; put a text that begins with it into quotes, and indent with blanks, never with tabs"
+    elif "expected ','" in said:
+        said += "; inside of { } and [ ] put ${NAME} into quotes"
     elif "mapping values are not allowed" in said:
         said += "; check the indentation, and put a text with ': ' into quotes"
     # What stands in quotes there may be a piece of somebody's secret.
@@ -95,7 +97,9 @@ class _Reading:
         if isinstance(node, yaml.ScalarNode):
             return None if node.style is None and node.value in _NULLS else node.value
         if id(node) in self._open:
-            self._complain(node, path, "an alias must not stand inside of what it repeats")
+            line = self._places[path].line  # where the alias stands; the node is where its anchor does
+            message = "an alias must not stand inside of what it repeats"
+            self._problems[path] = Problem(message, key_text(path), self._file, line)
             return None
         self._open.add(id(node))
         try:
