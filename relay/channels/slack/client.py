@@ -14,9 +14,12 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from relay.channels.slack.errors import no_connection, nonsense, refusal, seconds
+from relay.notification import DeliveryError
 
 TIMEOUT = 30.0
 """Seconds for one request: the Web API answers within three; the rest is for the network."""
+
+_LONGEST_ANSWER = 65_536
 
 _NONSENSE = (AttributeError, TypeError, ValueError, LookupError)
 """What slack_sdk and aiohttp raise for bodies that are no JSON object or claim a charset that does not exist."""
@@ -39,17 +42,18 @@ class SlackClient:
         web = self._web(token, base_url)
         try:
             async with asyncio.timeout(self._timeout):
-                response = await web.api_call(method, **sent)
-            answer = response.data
+                answer = (await web.api_call(method, **sent)).data
         except SlackApiError as error:
-            raise self._refused(error.response) from None
-        except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-            raise no_connection(error) from None
+            failure = self._refused(error.response)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            failure = no_connection(error)
         except _NONSENSE:
-            raise nonsense(200) from None
-        if not isinstance(answer, dict):
-            raise nonsense(200)
-        return answer
+            failure = nonsense(200)
+        else:
+            if isinstance(answer, dict):
+                return answer
+            failure = nonsense(200)
+        raise failure  # outside of the handlers: the original, whose text may hold a secret, is not chained to it
 
     async def upload(self, address: object, content: bytes) -> None:
         """The bytes of a file to the address that `files.getUploadURLExternal` gave."""
@@ -77,12 +81,13 @@ class SlackClient:
                 asyncio.timeout(self._timeout),
                 self._open().post(address, data=content, headers=headers, allow_redirects=False) as response,
             ):
-                text = (await response.content.read(2000)).decode(errors="replace").strip()
+                text = (await _beginning(response.content)).decode(errors="replace").strip()
                 return response.status, text, seconds(response.headers.get("Retry-After"))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise no_connection(error) from None
+            failure = no_connection(error)
         except _NONSENSE:
-            raise nonsense(0) from None
+            failure = nonsense(0)
+        raise failure
 
     def _web(self, token: SecretStr, base_url: str) -> AsyncWebClient:
         quiet = logging.getLogger(__name__)
@@ -99,7 +104,7 @@ class SlackClient:
         return self._session
 
     @staticmethod
-    def _refused(response: Any) -> Exception:
+    def _refused(response: Any) -> DeliveryError:
         """The failure behind slack_sdk's error, whose response is its own or, for broken JSON, aiohttp's."""
         status: int = getattr(response, "status_code", None) or getattr(response, "status", None) or 0
         wait = seconds(response.headers.get("Retry-After"))
@@ -107,6 +112,16 @@ class SlackClient:
         if not isinstance(answer, dict):
             return nonsense(status) if status == 200 else refusal(None, status=status, retry_after=wait)
         return refusal(answer.get("error"), status=status, retry_after=wait, needed=answer.get("needed"))
+
+
+async def _beginning(content: aiohttp.StreamReader) -> bytes:
+    """An answer's body; of one that goes on and on only the beginning. Slack's are single words."""
+    body = bytearray()
+    async for chunk in content.iter_chunked(4096):
+        body += chunk
+        if len(body) > _LONGEST_ANSWER:
+            break
+    return bytes(body)
 
 
 def _form(args: Mapping[str, Any]) -> dict[str, str]:

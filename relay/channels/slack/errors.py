@@ -118,7 +118,7 @@ def _meaning(word: str, status: int) -> Meaning:
         return _MEANINGS[word]
     if word.startswith("restricted_action"):
         return _FORBIDDEN
-    if status >= 500 or (status == 200 and not word):
+    if status >= 500 or (status < 400 and not word):  # something in between: a gateway, a login page
         return _BUSY
     return _BY_STATUS.get(status, _REJECTED)
 

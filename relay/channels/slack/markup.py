@@ -82,7 +82,7 @@ class Dialect:
             piece = self.code(f"{shorten(name, 100)}={value}", 300)
             limit -= weight(piece) + 1
             if limit < 0:
-                fitting.append(Markup(ELLIPSIS))
+                fitting.append(Markup("…"))
                 break
             fitting.append(piece)
         return Markup(" ").join(fitting)
