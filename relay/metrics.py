@@ -26,17 +26,17 @@ WEBHOOK_OUTCOMES = ("accepted", "duplicate", "invalid", "unauthorized", "unavail
 NOTIFICATION_OUTCOMES = ("sent", "edited", "retried", "dead")
 FAILURE_REASONS: tuple[str, ...] = get_args(Reason)
 SEVERITIES = tuple(severity.label for severity in reversed(Severity))
-ALERT_STATES = tuple(state.value for state in AlertState)
+ALERT_STATES = tuple(state.value for state in AlertState if state.open)
 CHANNEL_TYPES = ("telegram", "slack", "email", "http", "apprise")
 COMMANDS = (
     "start", "help", "whoami", "alerts", "alert", "ack", "unack", "silence", "silences", "unsilence", "extend",
     "status", "stats", "unknown",
 )  # fmt: skip
 COMMAND_OUTCOMES = ("ok", "refused", "error")
-ENDPOINTS = ("alerts", "groups", "silences", "silence", "status", "receivers")
-REQUEST_OUTCOMES = ("ok", "refused", "error", "unreachable")
-TEMPLATE_TYPES = (*CHANNEL_TYPES, "bot", "inline")
-COMPONENTS = ("server", "delivery", "templates", "poller", "timer", "bot", "store")
+ENDPOINTS = ("alerts", "silences", "silence", "status", "receivers")
+REQUEST_OUTCOMES = ("ok", "refused", "timeout", "error")
+TEMPLATE_TYPES = (*CHANNEL_TYPES, "inline")
+COMPONENTS = ("webhook", "routing", "delivery", "poller", "timer", "bot", "heartbeat")
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SLOW = (0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
@@ -146,7 +146,7 @@ class Metrics:
         """Creates every label set at zero. `channels` maps names to types; `version` fills `relay_build_info`."""
         names = tuple(dict.fromkeys(alertmanagers))
         _create(self.webhooks, (*names, UNKNOWN_ALERTMANAGER), WEBHOOK_OUTCOMES)
-        _create(self.alerts, SEVERITIES, ALERT_STATES[:-1])
+        _create(self.alerts, SEVERITIES, ALERT_STATES)
         for name, kind in channels.items():
             _create(self.notifications, (name,), (kind,), NOTIFICATION_OUTCOMES)
             _create(self.notification_failures, (name,), (kind,), FAILURE_REASONS)

@@ -33,10 +33,10 @@ Name = Annotated[str, Field(min_length=1)]
 class RouteConfig(Section):
     """One entry of `routes:`. All its conditions must hold; without any it takes every alert."""
 
-    matchers: tuple[MatcherText, ...] = ()
+    matchers: list[MatcherText] = Field(default_factory=list)
     receiver: Name | None = None
     alertmanager: Name | None = None
-    channels: tuple[Name, ...]
+    channels: list[Name]
     continue_: Annotated[bool, Field(alias="continue")] = False
     silent: bool = False
 

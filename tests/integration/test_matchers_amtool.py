@@ -112,7 +112,7 @@ def matched(amtool: Path, folder: Path, texts: Sequence[str], labels: dict[str, 
 def chosen(amtool: Path, config: Path, labels: dict[str, str]) -> set[int]:
     """The numbers of the routes that amtool takes; {} if it falls back to the root."""
     given = [str(Matcher(name, value)) for name, value in labels.items()]
-    command = [amtool, "config", "routes", "test", f"--config.file={config}", *given]
+    command = [str(amtool), "config", "routes", "test", f"--config.file={config}", *given]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     receivers = done.stdout.strip().splitlines()[-1].split(",")  # newer versions log warnings before
     return {int(receiver[1:]) for receiver in receivers if receiver != "root"}
