@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PrefixLoader, Template
+from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PrefixLoader, Template, TemplateSyntaxError
 
 from relay import logs
 from relay.notification import Notice
 from relay.rendering.filters import natural_filters
 from relay.rendering.gofunctions import go_filters, go_globals
+from relay.rendering.inspection import problems_of
 from relay.rendering.sandbox import BoundedEnvironment, Escape
 from relay.rendering.scene import TEXT_LIMIT, TEXT_PER_ALERT, Budget, Scene, Stage
 from relay.rendering.translations import load_translations
@@ -85,6 +86,33 @@ class Renderer:
         except Exception as error:  # noqa: BLE001  the same
             self._fell_back("inline", source, error)
             return ""
+
+    def check(self) -> list[str]:
+        """`FILE:LINE: what is wrong` of each template in `overrides`; empty if all is well. Counts no fallback."""
+        if self._overrides is None:
+            return []
+        tries = (functools.partial(self._try, environments) for environments in (self._preferred, self._builtin))
+        builtin = dict.fromkeys(self._builtin[True].list_templates(filter_func=lambda name: name[:8] != "builtin/"))
+        return problems_of(self._overrides, self._preferred[True], builtin, *tries)
+
+    def check_inline(self, source: str) -> str:
+        """What is wrong with a short template of the config; "" if nothing."""
+        try:
+            self._compiled(source, escaping=False)
+        except TemplateSyntaxError as error:
+            return str(error.message)
+        return ""
+
+    def _try(
+        self,
+        environments: Mapping[bool, BoundedEnvironment],
+        name: str,
+        notice: Notice,
+        escape: Escape,
+        options: Mapping[str, object],
+    ) -> None:
+        zone = ZoneInfo("UTC")
+        self._show(notice, "en", zone, escape, options, lambda: environments[escape != "none"].get_template(name))
 
     def _show(
         self,

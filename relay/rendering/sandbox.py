@@ -11,14 +11,18 @@ from jinja2 import BaseLoader, ChainableUndefined, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from relay.notification import AlertView, Changes, IncidentView, Notice
 from relay.rendering.scene import Stage, TooMuchWork
+from relay.rendering.words import Words
 
 Escape = Literal["html", "mrkdwn", "none"]
 
+_HARMLESS = frozenset({Notice, IncidentView, AlertView, Changes, Words})
 _TICK = "_relay_tick"
 _SIZED = "_relay_sized"
 _PADDING = frozenset({"center", "ljust", "rjust", "zfill", "expandtabs", "indent", "tojson", "batch", "slice"})
 _CALL_COST = 10  # a macro takes ten times as long as a turn of a loop
+_MISSING = object()
 _WIDEST = 100_000
 _WIDE_FIELD = re.compile(r"[0-9]{6}|\*")
 _LARGEST_POWER = 64
@@ -79,6 +83,13 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             loop.iter = _through(_TICK, loop.iter)
         _wrap_texts(source)
         return super()._generate(source, name, filename, defer_init)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Spares our own values the sandbox's long look: they are frozen and have nothing to hide but `_` names."""
+        if type(obj) in _HARMLESS and not attribute.startswith("_"):
+            found = getattr(obj, attribute, _MISSING)
+            return self.undefined(obj=obj, name=attribute) if found is _MISSING else found
+        return super().getattr(obj, attribute)
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         self._stage.now.budget.step(_CALL_COST)
