@@ -45,7 +45,8 @@ class _Mask:
         if len(secret) < SHORTEST_SECRET:
             return
         plain = secret.encode("utf-8", "replace").decode()
-        self._variants |= {secret, quote(plain), quote(plain, safe=""), quote_plus(plain), repr(secret)[1:-1]}
+        self._variants |= {secret, quote(plain), quote(plain, safe=""), quote_plus(plain)}
+        self._variants |= {repr(secret)[1:-1], repr(plain.encode())[2:-1]}
         self._variants |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
         longest_first = sorted(self._variants, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
