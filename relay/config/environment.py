@@ -106,6 +106,7 @@ class _Environment:
         self.document.places |= {
             ("server", "auth"): Place(variable="RELAY_WEBHOOK_TOKEN"),
             ("smtp",): Place(variable="SMTP_HOST"),
+            ("alertmanagers",): Place(variable="ALERTMANAGER_URL"),
             ("channels", "slack"): Place(variable="SLACK_WEBHOOK_URL"),
         }
 
@@ -138,7 +139,10 @@ class _Environment:
             self._set(("smtp", "from"), user, "SMTP_USER")
 
     def _channels(self) -> None:
-        present = [name for name in _CHANNELS if name in self.document.values.get("channels", {})]
+        channels = self.document.values.get("channels", {})
+        present = [name for name in _CHANNELS if name in channels]
+        if present:  # the same order as everywhere, whatever variable came first
+            self.document.values["channels"] = {name: channels[name] for name in present}
         for name in present:
             self._set(("channels", name, "type"), name, "")
             self._put("RELAY_LANGUAGE", ("channels", name, "language"))
