@@ -1,0 +1,75 @@
+# `make` alone lists the targets. Nothing is needed but make, bash, Python >= 3.11 and, for `make test`, apt.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test check bench stack incident lint format types architecture unit golden lock servers
+
+BIN := .venv/bin
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+SCRIPTS := .ci/run $(filter-out %.py,$(wildcard tools/*))
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Build .venv from requirements.lock (every other target does it when needed)
+	@tools/setup
+
+demo: setup ## Play an incident on this machine, no account needed (ARGS="--port 8090")
+	@$(BIN)/relay demo $(ARGS)
+
+run: setup ## Start the relay with ./relay.yml or the environment (ARGS="--config my.yml")
+	@$(BIN)/relay serve $(ARGS)
+
+test: setup ## Everything CI runs: lint, types, architecture, all tests, with the servers they need
+	@tools/stage "servers" tools/servers
+	@tools/stage "lint" $(MAKE) --no-print-directory lint
+	@tools/stage "types" $(MAKE) --no-print-directory types
+	@tools/stage "architecture" $(MAKE) --no-print-directory architecture
+	@printf '\n== tests\n'
+	@$(PYTEST) $(ARGS)
+
+check: setup ## Lint, types and unit tests: under a minute
+	@tools/stage "lint" $(MAKE) --no-print-directory lint
+	@tools/stage "types" $(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory unit
+
+lint: setup ## Ruff, its formatter, spelling, shell syntax
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff --quiet .; exit 1; }
+	@$(BIN)/codespell
+	@for script in $(SCRIPTS); do bash -n "$$script"; done
+
+format: setup ## Let ruff mend what it can
+	@$(BIN)/ruff check --quiet --fix . || true
+	@$(BIN)/ruff format .
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy relay tests $(wildcard bench tools/*.py)
+
+architecture: setup ## Imports run downwards only
+	@$(BIN)/lint-imports --no-logo
+
+unit: setup ## Unit, contract and property tests (ARGS="-k name")
+	@$(PYTEST) tests/unit tests/contract tests/property $(ARGS)
+
+golden: setup ## Write the golden files of tests/golden anew; read the diff before committing
+	@GOLDEN_UPDATE=1 $(BIN)/python -m pytest -q tests $(or $(ARGS),-k golden)
+
+bench: setup servers ## Run bench/, print its table, write bench/results.json
+	@$(BIN)/python -m bench $(ARGS)
+
+stack: setup servers ## Prometheus, Alertmanager, the systems' players and the relay, without Docker
+	@$(BIN)/python tools/stack.py $(ARGS)
+
+incident: setup ## Play one incident into the running stack: make incident NAME=samokoder/APIDown
+	@$(BIN)/python tools/incident.py $(or $(NAME),$(error Say which one: make incident NAME=samokoder/APIDown)) $(ARGS)
+
+servers: ## Install or unpack the programs that tests drive (Alertmanager, Prometheus, PostgreSQL, Chromium)
+	@tools/servers
+
+lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)
+	@uv pip compile pyproject.toml --group dev --extra apprise --universal --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-annotate --no-header --upgrade --quiet --output-file requirements.lock
+	@! grep -nE '://' requirements.lock

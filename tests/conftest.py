@@ -1,0 +1,83 @@
+"""Fixtures for every level of tests: real servers, recorded webhooks, and no error log that nobody expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import programs, recorded
+from tests.error_logs import ErrorLogs
+from tests.programs import AlertmanagerProgram
+from tests.servers import AlertmanagerStarter, PostgresCluster, PrometheusStarter
+
+
+@pytest.fixture(autouse=True)
+def error_logs(request: pytest.FixtureRequest) -> Iterator[ErrorLogs]:
+    """Fails a test that logs an error, unless it is marked `expects_errors`; such a test may ask what was logged."""
+    with ErrorLogs() as errors:
+        yield errors
+    if errors.seen and not request.node.get_closest_marker("expects_errors"):
+        pytest.fail("logged errors that it did not expect (mark expects_errors):\n" + "\n".join(errors.seen))
+
+
+@pytest.fixture(params=programs.alertmanager_names())
+def alertmanager_program(request: pytest.FixtureRequest) -> AlertmanagerProgram:
+    """Each version of Alertmanager that is here, with its `amtool`."""
+    return programs.find_alertmanager(request.param)
+
+
+@pytest.fixture
+def start_alertmanager(alertmanager_program: AlertmanagerProgram, tmp_path: Path) -> Iterator[AlertmanagerStarter]:
+    """`start_alertmanager(config_text)` returns the address of a real Alertmanager, once for each version."""
+    starter = AlertmanagerStarter(tmp_path, program=alertmanager_program)
+    yield starter
+    starter.stop_all()
+
+
+@pytest.fixture
+def start_prometheus(tmp_path: Path) -> Iterator[PrometheusStarter]:
+    """`start_prometheus(config_text, rules={name: text})` returns the address of a real Prometheus."""
+    starter = PrometheusStarter(tmp_path, program=programs.find("prometheus", "prometheus"))
+    yield starter
+    starter.stop_all()
+
+
+@pytest.fixture
+def amtool_path() -> Path:
+    """The installed `amtool`."""
+    return programs.find("amtool", "amtool")
+
+
+@pytest.fixture
+def promtool_path() -> Path:
+    return programs.find("promtool", "promtool")
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[PostgresCluster]:
+    """One throwaway PostgreSQL for all tests of this process."""
+    cluster = PostgresCluster(programs.find_postgres())
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres_cluster: PostgresCluster) -> Iterator[str]:
+    """`postgresql://postgres@127.0.0.1:PORT/NAME` of a database that is new and empty for each test."""
+    url = postgres_cluster.create_database()
+    yield url
+    postgres_cluster.drop_database(url)
+
+
+@pytest.fixture
+def chromium_path() -> Path:
+    """A Chromium for playwright's `executable_path`."""
+    return programs.find_chromium()
+
+
+@pytest.fixture
+def payload() -> Callable[..., bytes]:
+    """The loader of recorded webhook bodies: `payload("mixed_group.02", "0.25.0")`."""
+    return recorded.payload

@@ -1,0 +1,286 @@
+"""Starts real servers on loopback for tests, waits until they answer, and stops those that it started.
+
+The calls block for some tenths of a second: nothing that the servers need before they are ready runs in the caller's loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.programs import AlertmanagerProgram
+
+READY_WITHIN = 30.0
+"""Seconds; a loaded machine needs one."""
+
+_STOP_WITHIN = 5.0
+_PORTS = range(20_000, 32_000)
+"""Below the ports that outgoing connections take (32768 and up on Linux)."""
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on right now."""
+    chance = random.SystemRandom()
+    while True:
+        port = chance.choice(_PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def answers(url: str) -> bool:
+    """Whether a GET is answered with 200 now."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return response.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def wait_until(ready: Callable[[], bool], what: str, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Polls until `ready`; raises `RuntimeError` when the process ended or `READY_WITHIN` is over."""
+    end = time.monotonic() + READY_WITHIN
+    while not ready():
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"{what} ended with {process.returncode} before it was ready")
+        if time.monotonic() > end:
+            raise RuntimeError(f"{what} was not ready within {READY_WITHIN:.0f} s")
+        time.sleep(0.03)
+
+
+@dataclass
+class Server:
+    """A running program, the address it answers at, and the file that holds its output."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Ends it, and by force if it does not follow; what has ended stays so."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(_STOP_WITHIN)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait()
+
+
+def start_http_server(
+    name: str, command: Callable[[int], Sequence[str | Path]], folder: Path, *, port: int = 0
+) -> Server:
+    """Starts `command(port)` in the folder and waits for its `/-/ready`; without a port on a free one, tried anew if lost."""
+    attempts = 1 if port else 3
+    while True:
+        chosen = port or free_port()
+        log = folder / "output.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [str(word) for word in command(chosen)],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        server = Server(f"http://127.0.0.1:{chosen}", process, log)
+        try:
+            wait_until(lambda url=server.url: answers(f"{url}/-/ready"), name, process)  # type: ignore[misc]  # bound as default
+        except RuntimeError as error:
+            server.stop(signal.SIGKILL)
+            attempts -= 1
+            if not attempts or "address already in use" not in log.read_text():
+                raise RuntimeError(f"{error}:\n{log.read_text()[-2000:]}") from None
+        else:
+            return server
+
+
+@dataclass
+class Starter:
+    """What the servers of one test have in common: a folder, and the duty to stop them."""
+
+    folder: Path
+    servers: dict[str, Server] = field(default_factory=dict)
+
+    def new_folder(self, kind: str) -> Path:
+        folder = self.folder / f"{kind}-{len(self.servers)}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def stop(self, url: str, how: signal.Signals = signal.SIGTERM) -> None:
+        self.servers[url].stop(how)
+
+    def output(self, url: str) -> str:
+        """All that the server has logged."""
+        return self.servers[url].log.read_text()
+
+    def stop_all(self) -> None:
+        for server in self.servers.values():
+            server.stop()
+
+
+@dataclass
+class AlertmanagerStarter(Starter):
+    """Starts Alertmanagers of one version: `url = start_alertmanager(config_text)`."""
+
+    program: AlertmanagerProgram = field(kw_only=True)
+
+    def __call__(
+        self,
+        config: str,
+        *,
+        port: int = 0,
+        arguments: Sequence[str] = ("--cluster.listen-address=",),
+        data: Path | None = None,
+    ) -> str:
+        """Its address, once it is ready. By default without a mesh; give `data` and `port` to continue after a stop."""
+        folder = self.new_folder("alertmanager")
+        (folder / "alertmanager.yml").write_text(config)
+
+        def command(chosen: int) -> list[str | Path]:
+            address = f"--web.listen-address=127.0.0.1:{chosen}"
+            storage = f"--storage.path={data or folder / 'data'}"
+            return [self.program.path, "--config.file=alertmanager.yml", storage, address, *arguments]
+
+        server = start_http_server("Alertmanager", command, folder, port=port)
+        self.servers[server.url] = server
+        return server.url
+
+
+@dataclass
+class PrometheusStarter(Starter):
+    """Starts Prometheus: `url = start_prometheus(config_text, rules={"disk.yml": text})`."""
+
+    program: Path = field(kw_only=True)
+
+    def __call__(self, config: str, *, rules: Mapping[str, str] | None = None, arguments: Sequence[str] = ()) -> str:
+        """Its address, once it is ready; the rule files lie beside the config."""
+        folder = self.new_folder("prometheus")
+        (folder / "prometheus.yml").write_text(config)
+        for name, text in (rules or {}).items():
+            (folder / name).write_text(text)
+
+        def command(chosen: int) -> list[str | Path]:
+            address = f"--web.listen-address=127.0.0.1:{chosen}"
+            storage = f"--storage.tsdb.path={folder / 'data'}"
+            return [self.program, "--config.file=prometheus.yml", storage, address, *arguments]
+
+        server = start_http_server("Prometheus", command, folder)
+        self.servers[server.url] = server
+        return server.url
+
+
+class PostgresCluster:
+    """A throwaway PostgreSQL on loopback that forgets everything when it stops."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        self._user = _unprivileged_user()
+        self._folder = Path(
+            tempfile.mkdtemp(prefix="relay-postgres-")
+        )  # pytest's own folders are closed to other users
+        self._databases = 0
+        if self._user:
+            shutil.chown(self._folder, self._user, pwd.getpwnam(self._user).pw_gid)
+        self._run(
+            "initdb", "-D", "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-N"
+        )
+        self._log = self._folder / "output.log"
+        self._port, self._process = self._start()
+
+    def create_database(self) -> str:
+        """The address of a new, empty database."""
+        self._databases += 1
+        name = f"relay_{self._databases}"
+        self._sql(f"CREATE DATABASE {name}")
+        return f"postgresql://postgres@127.0.0.1:{self._port}/{name}"
+
+    def drop_database(self, url: str) -> None:
+        """Drops it, whoever is still connected."""
+        self._sql(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def stop(self) -> None:
+        Server("", self._process, self._log).stop(signal.SIGQUIT)  # at once: nothing of it is kept
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self) -> tuple[int, subprocess.Popen[bytes]]:
+        for _ in range(3):
+            port = free_port()
+            settings = {
+                "listen_addresses": "127.0.0.1",
+                "port": port,
+                "unix_socket_directories": "",
+                "max_connections": 200,
+            }
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            options = [f"--{name}={value}" for name, value in settings.items()]
+            with self._log.open("ab") as output:
+                process = subprocess.Popen(
+                    self._command("postgres", "-D", "data", *options),
+                    cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                )  # fmt: skip
+            try:
+                wait_until(lambda chosen=port: self._accepts(chosen), "PostgreSQL", process)  # type: ignore[misc]  # as default
+            except RuntimeError:
+                Server("", process, self._log).stop(signal.SIGQUIT)
+            else:
+                return port, process
+        raise RuntimeError(f"PostgreSQL did not start:\n{self._log.read_text()[-2000:]}")
+
+    def _accepts(self, port: int) -> bool:
+        words = [self._programs / "psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-qc", "SELECT 1"]
+        run = subprocess.run(
+            words, check=False, env=self._environment, cwd=self._folder, capture_output=True, timeout=20
+        )
+        return run.returncode == 0
+
+    def _sql(self, statement: str) -> None:
+        self._run("psql", "-h", "127.0.0.1", "-p", str(self._port), "-U", "postgres", "-qc", statement)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = self._command(program, *arguments)
+        run = subprocess.run(
+            command, check=False, cwd=self._folder, env=self._environment, capture_output=True, text=True, timeout=60
+        )
+        if run.returncode:
+            raise RuntimeError(f"{program} ended with {run.returncode}:\n{run.stderr}")
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        words = [str(self._programs / program), *arguments]
+        if not self._user:
+            return words
+        return [
+            "setpriv",
+            f"--reuid={self._user}",
+            f"--regid={pwd.getpwnam(self._user).pw_gid}",
+            "--clear-groups",
+            *words,
+        ]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+        return kept | {"LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(self._folder)}
+
+
+def _unprivileged_user() -> str | None:
+    """Whom PostgreSQL runs as when we are root, which it refuses; None when we are not."""
+    if os.getuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres").pw_name
+    except KeyError:
+        return "nobody"
