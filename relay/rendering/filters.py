@@ -16,7 +16,6 @@ from relay.text import checked_link, cut, sendable, utf16_len
 from relay.text import one_line as text_one_line
 
 _ELLIPSIS = "…"
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"
 
 
 def natural_filters(stage: Stage) -> dict[str, Callable[..., Any]]:
@@ -56,7 +55,8 @@ class _Times:
         clock = f"{moment:%H:%M}"
         if today is None or moment.date() == today.date():
             return clock
-        month = self._stage.now.texts.gettext(_MONTHS).split()[moment.month - 1]
+        months = self._stage.now.texts.gettext("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec")
+        month = months.split()[moment.month - 1]
         year = "" if moment.year == today.year else f" {moment.year}"
         return f"{moment.day} {month}{year} {clock}"
 

@@ -117,14 +117,14 @@ class Words:
     @cached_property
     def counts(self) -> str:
         """`3 firing, 1 resolved`: how many of each; the silenced and inhibited also count as firing."""
-        count = self._texts.ngettext
+        ngettext = self._texts.ngettext
         firing = len(self._view.firing)
         unreported = sum(alert.state is AlertState.UNREPORTED for alert in self._view.alerts)
         resolved = len(self._view.alerts) - firing - unreported
         parts = (
-            (firing, count("%(num)s firing", "%(num)s firing", firing)),
-            (resolved, count("%(num)s resolved", "%(num)s resolved", resolved)),
-            (unreported, count("%(num)s no longer reported", "%(num)s no longer reported", unreported)),
+            (firing, ngettext("%(num)s firing", "%(num)s firing", firing)),
+            (resolved, ngettext("%(num)s resolved", "%(num)s resolved", resolved)),
+            (unreported, ngettext("%(num)s no longer reported", "%(num)s no longer reported", unreported)),
         )
         return ", ".join(text % {"num": number} for number, text in parts if number)
 
