@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.methods import SendMessage
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity
+from aiohttp import ClientSession
 from pydantic import ValidationError
 from teremok.validation import validate_method
 
-from relay.channels.telegram import TelegramConfig, TelegramOptions
 from relay.channels.telegram.channel import TelegramChannel, open_bot
 from relay.channels.telegram.content import MAX_DOCUMENT, buttonable
+from relay.channels.telegram_options import TelegramConfig, TelegramOptions
 from relay.demo.telegram import TOKEN, FakeTelegram
 from relay.notification import AlertView, DeliveryError, IncidentView, Kind, Notice, Sent
 from relay.rendering import Renderer
@@ -48,11 +50,16 @@ async def fake() -> AsyncIterator[FakeTelegram]:
         yield server
 
 
+async def open_session(bot: Bot) -> ClientSession:
+    assert isinstance(bot.session, AiohttpSession)
+    return await bot.session.create_session()
+
+
 @pytest.fixture
 async def bot(fake: FakeTelegram) -> AsyncIterator[Bot]:
     bot = open_bot(TelegramConfig.model_validate({"bot_token": TOKEN, "api_url": fake.url}))
     yield bot
-    await bot.session.close()
+    await (await open_session(bot)).close()  # aiogram's own close sleeps for a quarter of a second
 
 
 @pytest.fixture
@@ -565,11 +572,9 @@ def test_a_chat_is_a_number_or_a_public_name(chat: object) -> None:
         {"bot_token": "S3CRET"},
         {"bot_token": "1:S3CRET 2"},
         {"api_url": "S3CRET"},
-        {"api_url": "https://example.org/{token}"},
         {"proxy": "ftp://me:S3CRET@example.org:21"},
         {"mode": "webhook"},
-        {"webhook_url": "http://example.org"},
-        {"webhook_url": "https://example.org:9000"},
+        {"mode": "webhook", "webhook_url": "http://example.org", "secret_token": "S3CRET"},
         {"secret_token": "S3CRET!"},
         {"token": "x"},
     ],

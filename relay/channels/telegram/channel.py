@@ -23,9 +23,9 @@ from aiogram.types import (
 )
 from aiohttp import ClientTimeout
 
-from relay.channels.telegram import TelegramConfig, TelegramOptions
 from relay.channels.telegram.content import Composer, Keyboard, TelegramContent
 from relay.channels.telegram.errors import Judge
+from relay.channels.telegram_options import TelegramConfig, TelegramOptions
 from relay.notification import Capabilities, Content, DeliveryError, IncidentView, Kind, Limits, Notice, Sent
 from relay.rendering import Renderer
 
@@ -51,9 +51,10 @@ class _Session(AiohttpSession):
 
 def open_bot(config: TelegramConfig) -> Bot:
     """The one bot of the process; whoever opens it closes it with `await bot.session.close()`."""
+    address = config.api_url.replace("{", "{{").replace("}", "}}")  # aiogram formats it with token and method
     session = _Session(
         proxy=config.proxy.get_secret_value() if config.proxy else None,
-        api=TelegramAPIServer.from_base(config.api_url),
+        api=TelegramAPIServer.from_base(address),
         timeout=TOTAL_TIMEOUT,
     )
     return Bot(config.bot_token.get_secret_value(), session=session)

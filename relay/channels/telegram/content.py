@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from relay.channels.telegram import TelegramOptions
+from relay.channels.telegram_options import TelegramOptions
 from relay.notification import Changes, IncidentView, Kind, Notice, Remote
 from relay.rendering import Renderer
 from relay.text import Entity, checked_link, cut, one_line, parse_html, utf16_len
