@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from tests import programs, recorded
 from tests.error_logs import ErrorLogs
 from tests.programs import AlertmanagerProgram
 from tests.servers import AlertmanagerStarter, PostgresCluster, PrometheusStarter
+
+
+def pytest_configure() -> None:
+    """Python 3.11 makes an event loop for whoever asks first, here plugins, which nobody closes: say that there is none."""
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -18,12 +19,12 @@ UNPACKED = ROOT / ".cache" / "servers"
 """Where `tools/servers` unpacks what is not installed."""
 
 
-def missing(tool: str, what: str) -> pytest.skip.Exception | pytest.fail.Exception:
-    """To be raised for a tool that is not there: a skip on a laptop, a failure where `RELAY_REQUIRE` names the tool."""
+def missing(tool: str, what: str) -> NoReturn:
+    """Ends the test for want of a tool: skipped on a laptop, failed where `RELAY_REQUIRE` names the tool."""
     required = {name.strip() for name in os.environ.get("RELAY_REQUIRE", "").split(",")}
     if tool in required or "all" in required:
-        return pytest.fail.Exception(f"{what} is missing, and RELAY_REQUIRE names {tool}: run `make servers`")
-    return pytest.skip.Exception(f"{what} is missing: run `make servers`")
+        pytest.fail(f"{what} is missing, and RELAY_REQUIRE names {tool}: run `make servers`")
+    pytest.skip(f"{what} is missing: run `make servers`")
 
 
 def find(tool: str, *names: str) -> Path:
@@ -33,7 +34,7 @@ def find(tool: str, *names: str) -> Path:
         found = shutil.which(name) or (str(unpacked) if unpacked.exists() else None)
         if found:
             return Path(found)
-    raise missing(tool, names[0])
+    missing(tool, names[0])
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def find_alertmanager(name: str) -> AlertmanagerProgram:
         )
     folder = UNPACKED / f"alertmanager-{name}" / "usr" / "bin"
     if not folder.is_dir():
-        raise missing("alertmanager", "a newer Alertmanager")
+        missing("alertmanager", "a newer Alertmanager")
     return AlertmanagerProgram(folder / "prometheus-alertmanager", folder / "amtool")
 
 
@@ -76,7 +77,7 @@ def find_postgres() -> Path:
     for folder in [*folders, *([Path(on_path).resolve().parent] if on_path else [])]:
         if all((folder / name).exists() for name in ("initdb", "postgres", "psql")):
             return folder
-    raise missing("postgres", "PostgreSQL")
+    missing("postgres", "PostgreSQL")
 
 
 def find_chromium() -> Path:

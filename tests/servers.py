@@ -45,7 +45,7 @@ def answers(url: str) -> bool:
     """Whether a GET is answered with 200 now."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
-            return response.status == 200
+            return bool(response.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
@@ -241,7 +241,7 @@ class PostgresCluster:
         raise RuntimeError(f"PostgreSQL did not start:\n{self._log.read_text()[-2000:]}")
 
     def _accepts(self, port: int) -> bool:
-        words = [self._programs / "psql", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-qc", "SELECT 1"]
+        words = [str(self._programs / "psql"), "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-qc", "SELECT 1"]
         run = subprocess.run(
             words, check=False, env=self._environment, cwd=self._folder, capture_output=True, timeout=20
         )

@@ -113,6 +113,8 @@ def test_the_loader_gives_the_bytes_of_one_body(payload: Callable[..., bytes]) -
 
 def test_a_missing_tool_skips_at_home_and_fails_where_it_is_required(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RELAY_REQUIRE", raising=False)
-    assert isinstance(missing("amtool", "amtool"), pytest.skip.Exception)
+    with pytest.raises(pytest.skip.Exception, match="make servers"):
+        missing("amtool", "amtool")
     monkeypatch.setenv("RELAY_REQUIRE", "postgres, amtool")
-    assert isinstance(missing("amtool", "amtool"), pytest.fail.Exception)
+    with pytest.raises(pytest.fail.Exception, match="RELAY_REQUIRE names amtool"):
+        missing("amtool", "amtool")
