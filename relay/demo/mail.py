@@ -14,7 +14,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from typing import Any, Literal
 
-from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword, Session
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword, Session, TLSSetupException
 
 Stage = Literal["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "END", "NOOP", "RSET", "QUIT"]
 """Where a scripted answer applies: the command, `CONNECT` for the greeting, `END` for the dot that ends the mail."""
@@ -119,6 +119,7 @@ class FakeMail:
         self.mailbox: list[Mail] = []
         self.journal: list[str] = []
         self.connections = 0
+        self.scripted = asyncio.Event()  # an answer of the script was taken
         self.host = "127.0.0.1"
         self.port = port
         self.users = users
@@ -127,8 +128,6 @@ class FakeMail:
         self._implicit = tls if implicit else None
         self._server: asyncio.Server | None = None
         self._sessions: set[_Session] = set()
-        self._all_closed = asyncio.Event()
-        self._all_closed.set()
 
     @property
     def url(self) -> str:
@@ -144,8 +143,8 @@ class FakeMail:
         """Stops listening and breaks every open connection."""
         if self._server is not None:
             self._server.close()
-            self.drop_connections()
-            await self._all_closed.wait()
+            await asyncio.gather(*(session.abandon() for session in tuple(self._sessions)))
+            self._sessions.clear()
             await self._server.wait_closed()
             self._server = None
 
@@ -157,12 +156,9 @@ class FakeMail:
     def open(self, session: _Session) -> None:
         self.connections += 1
         self._sessions.add(session)
-        self._all_closed.clear()
 
     def closed(self, session: _Session) -> None:
         self._sessions.discard(session)
-        if not self._sessions:
-            self._all_closed.set()
 
     async def handle_DATA(self, server: _Session, session: Any, envelope: Any) -> str:  # noqa: N802  aiosmtpd's name
         if await server.scripted("END", ""):
@@ -180,6 +176,12 @@ class FakeMail:
             )
         )
         return "250 2.0.0 Ok: kept"
+
+    async def handle_exception(self, error: Exception) -> str:
+        """A client that breaks off a handshake is nobody's mistake; anything else is ours."""
+        if isinstance(error, TLSSetupException):
+            return "454 4.7.0 TLS failed"
+        raise error
 
     def authenticate(self, _server: SMTP, _session: Any, _envelope: Any, _mechanism: str, data: Any) -> AuthResult:
         known = (
@@ -208,9 +210,19 @@ class _Session(SMTP):
             self._auth_methods = {}
 
     def abort(self) -> None:
-        """Closes the connection at once."""
-        if isinstance(self.transport, asyncio.Transport):
-            self.transport.abort()
+        """Closes the connection at once, under TLS the socket below: in the middle of a handshake nothing else helps."""
+        transport = self._original_transport or self.transport
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+    async def abandon(self) -> None:
+        """Closes the connection and waits for its end; a handshake that was broken off never tells of it."""
+        self.abort()
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+        if self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()
+            await asyncio.wait([self._handler_coroutine])
 
     def _hang_up(self) -> None:
         if self.transport is not None:
@@ -226,6 +238,7 @@ class _Session(SMTP):
         answer = self._fake.script.take(stage, arg)
         if answer is None:
             return False
+        self._fake.scripted.set()
         if answer.raw is not None:
             self._writer.write(answer.raw)
             await self._writer.drain()

@@ -80,8 +80,7 @@ def build(notice: Notice, parts: Parts, sender: Address, recipients: Sequence[Ad
     """The finished mail. Deterministic but for its MIME boundaries."""
     mail = EmailMessage(policy=_POLICY)
     mail["From"] = sender
-    shown = [address for address in recipients if address.username.isascii()]
-    mail["To"] = shown or "undisclosed-recipients:;"
+    mail["To"] = recipients
     mail["Subject"] = parts.subject
     mail["Date"] = format_datetime(to_datetime(notice.now))
     mail["Message-ID"] = message_id(notice, sender.domain)

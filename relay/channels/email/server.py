@@ -164,12 +164,10 @@ class MailServer:
                 reply = Reply(error.code, self._masked(error.message))
                 if reply.code in {421, 530} or not 400 <= reply.code < 600:
                     raise refusal("RCPT", reply) from None
-                if reply.transient:
+                if reply.transient or reply.code == 552:  # RFC 5321 4.5.3.1.10: at RCPT it means 452
                     deferred[recipient] = reply
                 else:
                     refused[recipient] = str(reply)
-            except UnicodeEncodeError:  # would need SMTPUTF8 at every server on the way
-                refused[recipient] = "the address must be written in ASCII"
         if len(refused) + len(deferred) == len(recipients):
             raise nobody_took_it(refused, deferred)
         self._stage = "DATA"
