@@ -30,7 +30,7 @@ SECRET = TOKEN.partition(":")[2]
 KINDS = tuple(Kind)
 
 MESSAGE = """<b>{{ view.severity.label }}</b> {{ options.title }}
-{% for alert in alerts[:10] %}<code>{{ alert.code }}</code> {{ alert.name }} {{ alert.annotations.summary }}
+{% for alert in alerts[:options.listed] %}<code>{{ alert.code }}</code> {{ alert.name }} {{ alert.annotations.summary }}
 {% for name, value in alert.labels|dictsort %}{{ name }}=<i>{{ value }}</i>
 {% endfor %}{% endfor %}"""
 TEMPLATES = {
@@ -208,6 +208,20 @@ async def test_a_link_that_no_button_may_hold_stands_in_the_text(fake: FakeTeleg
     assert message.entities[-1]["type"] == "expandable_blockquote"
 
 
+def test_long_texts_cost_alerts_from_the_end_and_leave_the_others_whole(channel_of: Open) -> None:
+    alerts = [make_alert_view(f"Alert{n}", annotations={"summary": "x" * 390}, starts_at=n) for n in range(10)]
+    view = view_of(*alerts)
+    text = channel_of(renderer=Renderer()).render(make_notice(view)).text
+    assert utf16_len(text) <= 4096
+    assert view.code in text
+    wordy = [make_alert_view(f"Alert{n}", labels={"note": "x" * 700}, starts_at=n) for n in range(10)]
+    view = view_of(*wordy)
+    text = channel_of().render(make_notice(view)).text
+    listed = [alert for alert in view.alerts if alert.code in text]
+    assert listed == list(view.alerts[:3])
+    assert "…" not in text
+
+
 @pytest.mark.parametrize(
     ("url", "answer"),
     [
@@ -320,6 +334,8 @@ async def test_the_built_in_texts_are_accepted_whatever_the_size(
         channel = channel_of(renderer=Renderer(), language=language)
         sent = await shown(channel)
         await shown(channel, make_notice(view_of(*many_alerts(count)), kind, remote=sent.remote))
+        document = fake.chat(CHAT).messages[-1].document
+        assert document is None or f"db-{count - 1}:9100" in document.body.decode()
 
 
 def test_another_judge_accepts_the_message_too(channel_of: Open, bot: Bot) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from relay.channels.telegram_options import TelegramOptions
 from relay.notification import Changes, IncidentView, Kind, Notice, Remote
-from relay.rendering import Renderer
+from relay.rendering import Escape, Renderer
 from relay.text import Entity, checked_link, cut, one_line, parse_html, utf16_len
 
 Keyboard = Callable[[Notice], Sequence[Sequence[tuple[str, str]]]]
@@ -24,6 +24,7 @@ MAX_DOCUMENT = 1_000_000
 MAX_LINK_TEXT = 512
 MAX_CALLBACK_DATA = 64  # bytes
 
+_FEWER = (6, 3, 1)  # where ten are too long
 _ENTITY_LIMIT = 100  # Telegram ignores formatting beyond
 _LINKS = (("Runbook", ("runbook_url", "runbook")), ("Dashboard", ("dashboard_url", "dashboard")))
 _TEMPLATES = {Kind.REPLY: "reply", Kind.FAREWELL: "farewell"}
@@ -116,15 +117,13 @@ class Composer:
             return self._document(notice)
         links = self._links(notice)
         pressable = () if notice.plain else tuple(link for link in links if buttonable(link.url))
-        text, entities = self._text(notice)
-        if notice.kind in {Kind.NEW, Kind.EDIT}:
-            text, entities = _with_links(text, entities, [link for link in links if link not in pressable])
-        text, entities = cut(text, entities, MAX_TEXT)
+        below = "" if notice.kind in _TEMPLATES else _lines(link for link in links if link not in pressable)
+        text, entities = _with_tail(*self._fitting(notice, MAX_TEXT - utf16_len(below)), below)
         rows = [] if notice.kind is Kind.FAREWELL else self._rows(notice)
         return TelegramContent(
             kind=notice.kind,
             text=text,
-            entities=() if notice.plain else entities[:_ENTITY_LIMIT],
+            entities=() if notice.plain else entities,
             buttons=(*rows, *([pressable] if pressable else [])),
             silent=notice.silent,
             plain=notice.plain,
@@ -132,15 +131,24 @@ class Composer:
         )
 
     def overflows(self, view: IncidentView) -> bool:
-        """Whether the living message leaves alerts out: it lists ten, or fewer where their texts are long."""
+        """Whether the living message leaves something out: it lists ten alerts, or fewer where their texts are long."""
         if len(view.alerts) > LISTED:
             return True
         notice = Notice(kind=Kind.NEW, view=view, changes=Changes(), post_id=0, now=view.opened_at)
-        return utf16_len(self._text(notice)[0]) > MAX_TEXT
+        return utf16_len(self._text(notice, LISTED)[0]) > MAX_TEXT
 
-    def _text(self, notice: Notice) -> tuple[str, tuple[Entity, ...]]:
+    def _fitting(self, notice: Notice, room: int) -> tuple[str, tuple[Entity, ...]]:
+        """The text within so many units: first with fewer alerts listed, so that what is left is whole; then cut."""
+        text, entities = self._text(notice, LISTED)
+        for listed in _FEWER if len(notice.view.alerts) > 1 else ():
+            if utf16_len(text) <= room:
+                break
+            text, entities = self._text(notice, listed)
+        return cut(text, entities[: _ENTITY_LIMIT - 1], room)
+
+    def _text(self, notice: Notice, listed: int) -> tuple[str, tuple[Entity, ...]]:
         template = _TEMPLATES.get(notice.kind, "message")
-        text, entities = parse_html(self._render(f"telegram/{template}.html.j2", notice, "html"))
+        text, entities = parse_html(self._render(f"telegram/{template}.html.j2", notice, "html", listed))
         # An empty message would be refused; a user's template may well render nothing for some alert.
         return (text, entities) if text else (_names(notice.view), ())
 
@@ -156,8 +164,8 @@ class Composer:
             remote=notice.remote,
         )
 
-    def _render(self, template: str, notice: Notice, escape: Any) -> str:
-        options = {"title": self._title(notice), "listed": LISTED}
+    def _render(self, template: str, notice: Notice, escape: Escape, listed: int = LISTED) -> str:
+        options = {"title": self._title(notice), "listed": listed}
         return self._renderer.render(
             template,
             notice,
@@ -204,15 +212,18 @@ def _first(notes: Sequence[Mapping[str, str]], names: Sequence[str]) -> str | No
     return None
 
 
-def _with_links(text: str, entities: Sequence[Entity], links: Sequence[Button]) -> tuple[str, tuple[Entity, ...]]:
-    """The text with the links that no button may hold below it; they survive where the text has to be cut."""
+def _lines(links: Iterable[Button]) -> str:
+    """The links that no button may hold, to stand below the text."""
     lines = [f"{link.caption}: {link.url}" for link in links if utf16_len(link.url) <= MAX_LINK_TEXT]
-    if not lines:
-        return text, tuple(entities)
-    tail = "\n".join(lines)
-    text, kept = cut(text, entities, MAX_TEXT - utf16_len(tail) - 2)
-    quote = Entity(type="expandable_blockquote", offset=utf16_len(text) + 2, length=utf16_len(tail))
-    return f"{text}\n\n{tail}", (*kept[: _ENTITY_LIMIT - 1], quote)
+    return "".join(["\n", *(f"\n{line}" for line in lines)]) if lines else ""
+
+
+def _with_tail(text: str, entities: tuple[Entity, ...], tail: str) -> tuple[str, tuple[Entity, ...]]:
+    if not tail:
+        return text, entities
+    lines = tail.lstrip("\n")
+    offset = utf16_len(text) + utf16_len(tail) - utf16_len(lines)
+    return text + tail, (*entities, Entity(type="expandable_blockquote", offset=offset, length=utf16_len(lines)))
 
 
 def _names(view: IncidentView) -> str:
