@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -187,8 +188,8 @@ def read_alert(said: Any) -> ListedAlert:
     wire = _Alert.model_validate(said)
     return ListedAlert(
         fingerprint=wire.fingerprint,
-        labels=wire.labels,
-        annotations=wire.annotations,
+        labels=_shared(wire.labels),
+        annotations=_shared(wire.annotations),
         starts_at=wire.starts_at,
         ends_at=wire.ends_at,
         state=wire.status.state,
@@ -197,6 +198,11 @@ def read_alert(said: Any) -> ListedAlert:
         receivers=tuple(receiver.name for receiver in wire.receivers),
         generator_url=wire.generator_url,
     )
+
+
+def _shared(texts: Mapping[str, str]) -> dict[str, str]:
+    """The same with one string per name: decoded one by one, 20,000 alerts would hold 20,000 times `alertname`."""
+    return {sys.intern(name): value for name, value in texts.items()}
 
 
 def read_silence(said: Any) -> Silence:

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 _SLICE = 0.008  # seconds of work between two looks at the event loop
+_PIECE = 1024 * 1024
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 Item = TypeVar("Item")
@@ -19,10 +21,10 @@ Item = TypeVar("Item")
 
 async def decode_list(body: bytes, read: Callable[[Any], Item], *, slice_seconds: float = _SLICE) -> tuple[Item, ...]:
     """The list in `body`, each item passed through `read`; raises `ValueError` if it is no JSON list."""
-    text = body.decode("utf-8", "replace")
+    text = await _text(body)
     now = asyncio.get_running_loop().time
     decode = json.JSONDecoder().raw_decode
-    if text.lstrip()[:4] == "null":  # Go's empty slice
+    if text.startswith("null", _skip(text, 0)):  # Go's empty slice
         return ()
     at = _after(text, 0, "[")
     items: list[Item] = []
@@ -39,6 +41,15 @@ async def decode_list(body: bytes, read: Callable[[Any], Item], *, slice_seconds
         if now() >= pause_at:
             await asyncio.sleep(0)
             pause_at = now() + slice_seconds
+
+
+async def _text(body: bytes) -> str:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    pieces = []
+    for start in range(0, len(body), _PIECE):
+        pieces.append(decoder.decode(body[start : start + _PIECE]))
+        await asyncio.sleep(0)
+    return "".join([*pieces, decoder.decode(b"", final=True)])
 
 
 def _skip(text: str, at: int) -> int:
