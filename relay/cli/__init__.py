@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from relay.cli import checking, describing, routes, serving
+from relay.cli import checking, describing, rendering, routes, serving
 
 
 def create_program() -> typer.Typer:
@@ -22,6 +22,7 @@ def create_program() -> typer.Typer:
     )
     serving.register(program)
     checking.register(program)
+    rendering.register(program)
     routes.register(program)
     describing.register(program)
     return program

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from relay import logs
 from relay.cli.arguments import ConfigOption
 from relay.cli.output import say
 from relay.config import Config, ConfigError, Loaded, read
@@ -35,6 +36,7 @@ def check(
         for one in error.problems:
             say(str(one), "red")
         raise typer.Exit(1) from None
+    logs.configure("warning", loaded.config.log.format, secrets=loaded.config.every_secret())
     good = _check_templates(loaded)
     if good:
         say(_summary(loaded), "green")
@@ -45,12 +47,12 @@ def check(
 
 
 def _check_templates(loaded: Loaded) -> bool:
-    from relay.cli.templates import template_problems, unused_templates
+    from relay.cli.templates import template_problems
 
     problems = list(template_problems(loaded))
     for problem in problems:
-        say(str(problem), "red")
-    for warning in (*loaded.warnings, *unused_templates(loaded.config)):
+        say(problem, "red")
+    for warning in loaded.warnings:
         say(f"warning: {warning}", "yellow")
     return not problems
 
@@ -75,7 +77,11 @@ async def _ask_everyone(config: Config) -> bool:
 
     async with AsyncExitStack() as resources:
         session = await resources.enter_async_context(aiohttp.ClientSession())
-        channels = await open_channels(config, Renderer(config.templates), session, resources)
+        try:
+            channels = await open_channels(config, Renderer(config.templates), session, resources)
+        except ValueError as error:  # such as a type whose extra is not installed
+            say(f"channels: {error}", "red")
+            return False
         answers = [_ask(f"channel {one.name} ({one.type})", one.check()) for one in channels]
         lines = await asyncio.gather(*answers, *_ask_alertmanagers(config, session))
     for line, well in lines:

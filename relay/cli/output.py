@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -12,15 +13,17 @@ from rich.text import Text
 
 from relay.config import Problem
 
+_UNSAFE = ("Cc", "Cs")
+
 
 def say(text: str = "", style: str = "") -> None:
     """Prints to stdout; no wrapping and no colours into files and pipes."""
-    Console(file=sys.stdout).print(Text(_harmless(text), style=style), soft_wrap=True)
+    Console(file=sys.stdout).print(Text(harmless(text), style=style), soft_wrap=True)
 
 
 def complain(text: str, style: str = "red") -> None:
     """Prints to stderr."""
-    Console(file=sys.stderr).print(Text(_harmless(text), style=style), soft_wrap=True)
+    Console(file=sys.stderr).print(Text(harmless(text), style=style), soft_wrap=True)
 
 
 def fail(problems: Iterable[Problem | str]) -> NoReturn:
@@ -30,6 +33,6 @@ def fail(problems: Iterable[Problem | str]) -> NoReturn:
     raise typer.Exit(1)
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Without control characters, with which a label could paint on the terminal."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+    return "".join("\ufffd" if unicodedata.category(char) in _UNSAFE and char not in "\n\t" else char for char in text)

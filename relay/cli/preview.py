@@ -1,10 +1,9 @@
-"""What a channel would be shown of a webhook message, without a database: for `render` and for checking templates."""
+"""What a channel would be shown of a webhook message, without a database: for `relay render`."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from relay.alerts import WebhookAlert, WebhookMessage, recognise
 from relay.clock import MINUTE, Millis
@@ -79,23 +78,6 @@ def first_notice(
     view = _incident(message, views, now, alertmanager)
     changes = Changes(fired=view.firing, resolved=view.resolved, all_resolved=not view.open)
     return Notice(kind=Kind.NEW, view=view, changes=changes, post_id=1, now=now, silent=view.silent)
-
-
-def every_notice(notice: Notice) -> Sequence[Notice]:
-    """The later steps of the same incident too: what its templates have to show sooner or later."""
-    ended = tuple(
-        replace(alert, state=AlertState.RESOLVED, ends_at=alert.ends_at or notice.now) for alert in notice.view.alerts
-    )
-    over = replace(notice.view, alerts=ended, closed_at=notice.now)
-    remote = {"message_id": 1, "thread": "example"}
-    return (
-        notice,
-        replace(notice, kind=Kind.REPLY, remote=remote),
-        replace(notice, kind=Kind.EDIT, remote=remote, changes=Changes()),
-        replace(notice, kind=Kind.ATTACH, remote=remote, changes=Changes()),
-        replace(notice, kind=Kind.EDIT, remote=remote, view=over, changes=Changes(resolved=ended, all_resolved=True)),
-        replace(notice, kind=Kind.FAREWELL, remote=remote, changes=Changes()),
-    )
 
 
 def _alert(
