@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, cast
 
-from jinja2 import BaseLoader, ChainableUndefined, nodes
+from jinja2 import BaseLoader, ChainableUndefined, nodes, pass_context
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -61,13 +61,13 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             trim_blocks=True,
             lstrip_blocks=True,
             auto_reload=False,
-            optimized=False,  # a filter of constants still depends on the language and the time
+            optimized=False,
             cache_size=400,
         )
         self._stage = stage
         self.globals.pop("lipsum", None)
         self.filters[_TICK] = lambda items: _Counted(items, stage)
-        self.filters[_SIZED] = self._sized
+        self.filters[_SIZED] = self._sized_at_run_time
         for name in ("center", "indent", "tojson", "batch", "slice", "replace", "format"):
             self._watch(name)
 
@@ -93,9 +93,10 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         self._stage.now.budget.step(_CALL_COST)
-        owner = getattr(obj, "__self__", None)
+        method = getattr(obj, "__wrapped__", obj)  # the sandbox wraps str.format
+        owner = getattr(method, "__self__", None)
         if isinstance(owner, str):
-            self._check_growth(getattr(obj, "__name__", ""), owner, *args, *kwargs.values())
+            self._check_growth(getattr(method, "__name__", ""), owner, *args, *kwargs.values())
         return self._sized(super().call(context, obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
@@ -116,12 +117,18 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
             budget.check_size(len(value))
         return value
 
+    @pass_context
+    def _sized_at_run_time(self, _context: Context, value: Any) -> Any:
+        """Asks for the context so that Jinja2 computes no filter of constants once and for all languages and times."""
+        return self._sized(value)
+
     def _check_growth(self, method: str, text: str, *args: Any) -> None:
         """Stops what can make much out of little (`"x".center(10**9)`) before the memory is taken."""
         budget = self._stage.now.budget
         if method in _PADDING and any(isinstance(arg, int) and arg > _WIDEST for arg in args):
             raise TooMuchWork(f"a text padded to more than {_WIDEST:,} characters")
-        if method in ("format", "format_map") and _WIDE_FIELD.search(text):
+        wide = any(isinstance(arg, int) and arg > _WIDEST for arg in args) and "{:{" in text
+        if method in ("format", "format_map") and (wide or _WIDE_FIELD.search(text)):
             raise TooMuchWork(f"a field padded to more than {_WIDEST:,} characters")
         if method == "replace" and len(args) > 1:
             old, new = str(args[0]), str(args[1])

@@ -47,7 +47,7 @@ class Words:
         shared = self.labels.get("alertname") or self._view.group_labels.get("alertname")
         if shared:
             return one_line(shared)
-        grouped = ", ".join(f"{name}={value}" for name, value in sorted(self._view.group_labels.items()))
+        grouped = ", ".join(f"{name}={value}" for name, value in sorted(self._view.group_labels.items()) if value)
         first = next((alert.name for alert in self._view.alerts if alert.name), "")
         return one_line(grouped or first) or self._texts.gettext("Alert without a name")
 
