@@ -186,11 +186,11 @@ class Alertmanager:
         """The id of a live silence with this very content, asked first of the peer that may have stored it."""
         try:
             answer = await self._peers.read(Call("silences", "silences"), prefer=peer)
-            stored = await self._list(answer, lambda said: said)
+            stored = await self._list(answer, _identity)
         except AlertmanagerError:
             raise self._peers.given_up(failures.values(), uncertain=True) from None
         wanted = _content(body)
-        return next((one["id"] for one in stored if one["status"]["state"] in _LIVE and _content(one) == wanted), None)
+        return next((found for found, state, content in stored if state in _LIVE and content == wanted), None)
 
     async def _listed(
         self, filters: tuple[Matcher, ...], *, active: bool, silenced: bool, inhibited: bool
@@ -236,6 +236,10 @@ def _rfc3339(at: Millis) -> str:
 def _with(params: list[tuple[str, str]], filters: Iterable[Matcher]) -> list[tuple[str, str]]:
     """One `filter` per matcher, no braces: `a=b,c=d` in one would silently be a single matcher."""
     return [*params, *(("filter", str(matcher)) for matcher in filters)]
+
+
+def _identity(silence: Mapping[str, Any]) -> tuple[str, str, tuple[object, ...]]:
+    return silence["id"], silence["status"]["state"], _content(silence)
 
 
 def _content(silence: Mapping[str, Any]) -> tuple[object, ...]:
