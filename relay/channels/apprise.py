@@ -16,6 +16,11 @@ from relay.notification import Capabilities, DeliveryError, IncidentView, Limits
 from relay.rendering import Renderer
 from relay.severity import Severity
 
+try:  # half a second of imports, so with this module, which is imported in a thread when it is configured
+    import apprise
+except ImportError:
+    apprise = None
+
 _SECONDS = 60.0
 
 
@@ -109,10 +114,8 @@ class AppriseChannel:
         """Apprise keeps nothing open."""
 
     def _loaded(self) -> Any:
-        try:
-            import apprise  # an optional extra, and half a second of imports
-        except ImportError:
-            raise ValueError("type apprise needs the extra: pip install 'alertmanager-relay[apprise]'") from None
+        if apprise is None:
+            raise ValueError("type apprise needs the extra: pip install 'alertmanager-relay[apprise]'")
         service = apprise.Apprise()
         if not service.add(self._address):
             raise ValueError("url is no address that Apprise understands (https://appriseit.com/services)")

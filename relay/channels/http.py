@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -163,7 +164,7 @@ class HttpChannel:
             async with self._session.request(
                 self._options.method,
                 self._url,
-                data=content.body if self._options.method != "GET" else None,
+                data=BytesIO(content.body) if self._options.method != "GET" else None,
                 headers=headers,
                 allow_redirects=False,
                 timeout=self._timeout,
