@@ -89,14 +89,19 @@ def size(block: Block) -> int:
     return units(json.dumps(block, ensure_ascii=False, separators=(",", ":")))
 
 
-def fallback(blocks: Sequence[Block]) -> str:
-    """What notifications, search and screen readers get: headline and texts without markup, in escaped form."""
+def fallback(blocks: Sequence[Block], *, small_print: bool) -> str:
+    """What notifications, search and screen readers get: headline and texts without markup, in escaped form.
+
+    The small print belongs to it where the text is the whole message.
+    """
     lines = []
     for block in blocks:
         if block["type"] == "header":
             lines.append(escape(block["text"]["text"]))
         elif block["type"] == "section":
             lines.append(readable(block["text"]["text"]))
+        elif block["type"] == "context" and small_print:
+            lines += [readable(element["text"]) for element in block["elements"]]
     return cut_mrkdwn("\n".join(lines), MAX_FALLBACK)
 
 

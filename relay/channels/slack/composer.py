@@ -27,7 +27,7 @@ class Composer:
     def compose(self, notice: Notice) -> SlackContent:
         document = self._document(notice) if notice.kind is Kind.ATTACH else b""
         blocks = self._blocks(notice)
-        text = fallback(blocks) or escape(_names(notice.view))
+        text = fallback(blocks, small_print=notice.plain) or escape(_names(notice.view))
         return SlackContent(
             kind=notice.kind,
             text=text,
@@ -74,7 +74,7 @@ class Composer:
             zone=self._options.zone,
             escape=markup,
             options={
-                "slack": Dialect(self._options.zone, plain_dates=notice.plain),
+                "slack": Dialect(self._options.zone, plain=notice.plain),
                 "listed": LISTED,
                 "news": notice.kind is Kind.NEW and notice.remote is not None,  # the next message of a webhook
             },

@@ -6,7 +6,7 @@ Slack decodes `&amp;`, `&lt;` and `&gt;` and knows no other escape (docs.slack.d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -38,9 +38,9 @@ class Dialect:
     Limits count what Slack will count: characters after escaping, as JSON, in UTF-16 units.
     """
 
-    def __init__(self, zone: ZoneInfo, *, plain_dates: bool = False) -> None:
+    def __init__(self, zone: ZoneInfo, *, plain: bool = False) -> None:
         self._zone = zone
-        self._plain_dates = plain_dates
+        self._plain = plain
 
     def text(self, value: Any, limit: int = 1000) -> Markup:
         """One line of words: nothing in it formats, links or calls anyone."""
@@ -48,6 +48,8 @@ class Dialect:
 
     def code(self, value: Any, limit: int = 200) -> Markup:
         """One line in code style: exact, except for backticks."""
+        if self._plain:
+            return self.text(value, limit)
         line = shorten(value, limit).replace("`", "ˋ")
         return Markup("`") + _escaped(line) + Markup("`") if line else Markup("")
 
@@ -57,7 +59,7 @@ class Dialect:
             return Markup("")
         moment = _local(to_datetime(at), self._zone)
         fallback = f"{moment:%Y-%m-%d %H:%M %Z}"
-        if self._plain_dates:
+        if self._plain:
             return _escaped(fallback)
         date = f"<!date^{at // 1000}^{{date_short_pretty}} {{time}}|{fallback}>"
         return Markup(date)  # noqa: S704  a number and a date
@@ -86,11 +88,6 @@ class Dialect:
                 break
             fitting.append(piece)
         return Markup(" ").join(fitting)
-
-    def listing(self, labels: Mapping[str, str]) -> str:
-        """An alert's labels in one raw line for the document, its name first: `DiskFull: instance=db-3, …`."""
-        others = ", ".join(f"{name}={value}" for name, value in sorted(labels.items()) if name != "alertname")
-        return shorten(f"{labels.get('alertname', '')}: {others}", 20_000)
 
 
 def weight(text: str) -> int:
