@@ -85,8 +85,16 @@ async def _ask_everyone(config: Config) -> bool:
         answers = [_ask(f"channel {one.name} ({one.type})", one.check()) for one in channels]
         lines = await asyncio.gather(*answers, *_ask_alertmanagers(config, session))
     for line, well in lines:
-        say(line, "green" if well else "red")
+        say(_masked(line, config), "green" if well else "red")
     return all(well for _, well in lines)
+
+
+def _masked(line: str, config: Config) -> str:
+    """A platform's or a library's words, which may repeat a token or an address."""
+    for secret in config.every_secret():
+        if len(text := secret.get_secret_value()) >= logs.SHORTEST_SECRET:
+            line = line.replace(text, logs.MASK)
+    return line
 
 
 def _ask_alertmanagers(config: Config, session: object) -> Sequence[Awaitable[tuple[str, bool]]]:
