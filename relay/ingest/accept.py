@@ -77,7 +77,7 @@ def _accept_batch(
 def _key(delivered: Delivered) -> tuple[str, str, str]:
     """Identity of a group: the cluster as configured by us, the receiver, and groupKey, which is opaque and hashed raw."""
     message = delivered.message
-    digest = hashlib.sha256(message.group_key.encode("utf-8", "surrogatepass")).hexdigest()
+    digest = hashlib.sha256(message.raw_group_key.encode("utf-8", "surrogatepass")).hexdigest()
     return delivered.source.name, message.receiver_name, digest
 
 
