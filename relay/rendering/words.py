@@ -23,6 +23,11 @@ _PLACES = (
 )
 
 
+_LONGEST = 300  # UTF-16 units of one piece: more fits nowhere, and a label may have megabytes
+
+_SHOWN = 4000  # characters that a description can show at most
+
+
 class Words:
     """Plain texts on one line each about a notice, in its language: a template escapes and shortens them."""
 
@@ -46,10 +51,10 @@ class Words:
         """The alert name that all share; else what Alertmanager grouped by; else the first alert's name."""
         shared = self.labels.get("alertname") or self._view.group_labels.get("alertname")
         if shared:
-            return one_line(shared)
+            return one_line(shared, _LONGEST)
         grouped = ", ".join(f"{name}={value}" for name, value in sorted(self._view.group_labels.items()) if value)
         first = next((alert.name for alert in self._view.alerts if alert.name), "")
-        return one_line(grouped or first) or self._texts.gettext("Alert without a name")
+        return one_line(grouped or first, _LONGEST) or self._texts.gettext("Alert without a name")
 
     @cached_property
     def where(self) -> str:
@@ -137,7 +142,7 @@ class Words:
     def description(self) -> str:
         """What all alerts say at length; "" if that is the summary already. May have line ends."""
         text = self._said(self.annotations, "description", "message")
-        return "" if one_line(text) == one_line(self.summary) else text
+        return "" if _same(text, self.summary) else text
 
     def summary_of(self, alert: AlertView) -> str:
         """What one alert says of itself."""
@@ -146,7 +151,7 @@ class Words:
     def description_of(self, alert: AlertView) -> str:
         """What one alert says at length; "" if that is its summary."""
         text = self._said(alert.annotations, "description", "message")
-        return "" if one_line(text) == one_line(self.summary_of(alert)) else text
+        return "" if _same(text, self.summary_of(alert)) else text
 
     def own_labels(self, alert: AlertView) -> dict[str, str]:
         """The labels that not all alerts share."""
@@ -159,7 +164,7 @@ class Words:
         name = own.pop("alertname", "")
         places = _place(own)
         rest = [value for label, value in sorted(own.items()) if value not in places]
-        return _join([name, *places, *rest]) or one_line(severity) or alert.code
+        return _join([name, *places, *rest]) or one_line(severity, _LONGEST) or alert.code
 
     @cached_property
     def since(self) -> Millis:
@@ -179,7 +184,7 @@ class Words:
     def ackers(self) -> list[str]:
         """Who has acked what fires, each once, the latest first."""
         acked = sorted(self._view.acked, key=lambda alert: -(alert.acked_at or 0))
-        return list(dict.fromkeys(one_line(alert.acked_by) for alert in acked))
+        return list(dict.fromkeys(one_line(alert.acked_by, _LONGEST) for alert in acked))
 
     @cached_property
     def acked_at(self) -> Millis | None:
@@ -190,7 +195,7 @@ class Words:
     def ack_note(self) -> str:
         """The note of the latest ack that has one."""
         noted = [alert for alert in self._view.acked if alert.ack_note]
-        return one_line(max(noted, key=lambda alert: alert.acked_at or 0).ack_note) if noted else ""
+        return one_line(max(noted, key=lambda alert: alert.acked_at or 0).ack_note, _LONGEST) if noted else ""
 
     def in_state(self, state: str) -> list[AlertView]:
         """The alerts in this state, such as `silenced`."""
@@ -216,10 +221,14 @@ def _mark(state: AlertState, severity: Severity) -> str:
     return _UNREPORTED_MARK if state is AlertState.UNREPORTED else _MARKS[severity]
 
 
+def _same(one: str, other: str) -> bool:
+    return one == other or one_line(one[:_SHOWN]) == one_line(other[:_SHOWN])
+
+
 def _place(labels: Mapping[str, str]) -> list[str]:
     found = (next((labels[name] for name in names if labels.get(name)), "") for names in _PLACES)
     return [value for value in found if value]
 
 
 def _join(values: Iterable[str]) -> str:
-    return " · ".join(dict.fromkeys(one_line(value) for value in values if value))
+    return " · ".join(dict.fromkeys(one_line(value, _LONGEST) for value in values if value))
