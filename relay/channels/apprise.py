@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +18,24 @@ from relay.notification import Capabilities, DeliveryError, IncidentView, Limits
 from relay.rendering import Renderer
 from relay.severity import Severity
 
-try:  # half a second of imports, so with this module, which is imported in a thread when it is configured
-    import apprise
-except ImportError:
-    apprise = None
 
+def _imported() -> Any:
+    """The library, if the extra is installed.
+
+    It reads over a hundred plugins when it sees its first address, which takes a second: here, since this module is
+    imported in a thread when such a channel is configured.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of its plugins, which nobody here can heed
+            library = importlib.import_module("apprise")
+            library.Apprise().add("json://localhost")
+    except ImportError:
+        return None
+    return library
+
+
+_apprise = _imported()
 _SECONDS = 60.0
 
 
@@ -114,9 +129,9 @@ class AppriseChannel:
         """Apprise keeps nothing open."""
 
     def _loaded(self) -> Any:
-        if apprise is None:
+        if _apprise is None:
             raise ValueError("type apprise needs the extra: pip install 'alertmanager-relay[apprise]'")
-        service = apprise.Apprise()
+        service = _apprise.Apprise()
         if not service.add(self._address):
             raise ValueError("url is no address that Apprise understands (https://appriseit.com/services)")
         return service
