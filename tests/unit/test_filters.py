@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,11 +13,15 @@ import pytest
 from relay.clock import DAY, HOUR, MINUTE, SECOND
 from relay.notification import Notice
 from relay.rendering import Renderer
-from relay.rendering.gofunctions import GoDuration
+from relay.rendering.filters import natural_filters
+from relay.rendering.gofunctions import GoDuration, go_filters, go_globals
 from relay.rendering.gotime import format_go_time
+from relay.rendering.scene import Stage
+from relay.rendering.words import Words
 from relay.text import utf16_len
-from tests.factories import NIGHT, NOW, make_alert_view, make_incident_view, make_notice
+from tests.factories import NIGHT, NOW, make_alert_view, make_incident_view, make_notice, many_alerts
 
+ROOT = Path(__file__).parent.parent.parent
 MOSCOW = ZoneInfo("Europe/Moscow")
 
 
@@ -240,3 +246,25 @@ def test_a_filter_of_a_constant_is_not_frozen_at_the_first_language(shown: Shown
     source = "{{ 3600000|duration }} {{ 0|date('15:04') }}"
     assert shown(source, zone=ZoneInfo("UTC")) == "1h 00:00"
     assert shown(source, language="ru") == "1 ч 03:00"
+
+
+def test_every_filter_and_function_is_in_the_reference() -> None:
+    text = (ROOT / "docs" / "reference" / "filters.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"[`(, ]([a-zA-Z_]+)(?=[`(,])", text))
+    assert {*natural_filters(Stage()), *go_filters(Stage()), *go_globals(Stage())} <= documented
+
+
+def test_the_examples_of_the_guide_work(shown: Shown) -> None:
+    text = (ROOT / "docs" / "howto" / "templates.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```jinja\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 3
+    for example in examples:
+        assert "DiskFull" in shown(example, make_notice(make_incident_view(*many_alerts(12))), escape="html")
+
+
+def test_the_guide_names_all_words_and_blocks() -> None:
+    text = (ROOT / "docs" / "howto" / "templates.md").read_text(encoding="utf-8")
+    words = {name for name in vars(Words) if not name.startswith("_")} - {"labels", "annotations"}
+    blocks = re.findall(r"{% block (\w+)", (ROOT / "templates/telegram/message.html.j2").read_text(encoding="utf-8"))
+    assert {name for name in words if not re.search(rf"`{name}\W", text)} == set()
+    assert {name for name in blocks if f"`{name}`" not in text} == set()
