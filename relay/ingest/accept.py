@@ -231,5 +231,9 @@ def _unrouted(turn: Turn, incident: IncidentRow, message: WebhookMessage, source
     return count
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
+"""Made once: `json.dumps` with options builds one for every call."""
+
+
 def _json(texts: Mapping[str, str]) -> str:
-    return json.dumps(texts, ensure_ascii=False, sort_keys=True)
+    return _encoder.encode(texts)

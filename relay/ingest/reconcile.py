@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from relay.clock import Clock, Millis
-from relay.ingest.turn import Policy, Turn
+from relay.ingest.turn import Policy, Turn, channels_text
 from relay.store.database import Connection
 from relay.store.held import Held, quiet_again, truncated_incidents
 from relay.store.rows import AlertRow
@@ -151,7 +151,7 @@ def reroute_incident(
         routed.update(channels)
         if membership.open:
             wanted.update(channels)
-        text = json.dumps(channels, ensure_ascii=False, sort_keys=True)
+        text = channels_text(frozenset(channels.items()))
         severity = policy.severities.of(labels)
         if text == membership.channels and severity == alert.severity:
             continue

@@ -36,6 +36,12 @@ class Policy:
 
 
 @lru_cache(maxsize=4096)
+def channels_text(channels: frozenset[tuple[str, bool]]) -> str:
+    """A membership's channels as they are stored."""
+    return json.dumps(dict(sorted(channels)), ensure_ascii=False)
+
+
+@lru_cache(maxsize=4096)
 def channels_of(text: str) -> Mapping[str, bool]:
     """A membership's channels: name -> silent. Never change the answer: it is shared."""
     found: dict[str, bool] = json.loads(text or "{}")
@@ -114,7 +120,6 @@ class Turn:
             )
         )
         group.incident_id = incident.id
-        self.record("opened", incident=incident)
         return incident
 
     def _start_late_posts_anew(self, incident: IncidentRow, ended_since: Millis) -> None:
@@ -199,7 +204,7 @@ class Turn:
             alert_id=alert.id,
             episode_id=alert.episode_id,
             open=False,
-            channels=json.dumps(channels, ensure_ascii=False, sort_keys=True),
+            channels=channels_text(frozenset(channels.items())),
         )
         membership.joined_rev = membership.changed_rev = self.bump(incident)
         self.scope.memberships.add(membership)
@@ -249,6 +254,9 @@ class Turn:
             rings[channel] = max(rings.get(channel, 0), severity + RING)
 
     def _watch_flapping(self, alert: AlertRow) -> None:
+        if alert.recent_starts == "[]":  # nearly always: not worth a parser
+            alert.recent_starts = f"[{self.now}]"
+            return
         starts = [at for at in json.loads(alert.recent_starts) if self.now - at < FLAPPING_WINDOW]
         starts = [*starts[1 - FLAPPING_STARTS :], self.now]
         alert.recent_starts = json.dumps(starts)

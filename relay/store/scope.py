@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Select, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Dialect, Select, Table, bindparam, insert, select, update
 
 from relay.store import schema
 from relay.store.rows import (
@@ -27,6 +28,8 @@ from relay.store.rows import (
 
 Row = TypeVar("Row")
 Key = TypeVar("Key")
+_HISTORY = tuple(column.name for column in fields(HistoryRow))
+_history_values = attrgetter(*_HISTORY)
 CHUNK = 900  # below every database's limit of parameters in a statement
 
 
@@ -45,6 +48,8 @@ class Rows(Generic[Row]):
         self._names = [column.name for column in fields(row_type)]  # type: ignore[arg-type]  # Row is one of rows.py
         self._values = attrgetter(*self._names)
         self._keys = keys
+        rest = [name for name in self._names if name not in keys]
+        self._for_update = attrgetter(*rest, *keys)
         self._key = attrgetter(*keys)
         self._rows: dict[Any, Row] = {}
         self._stored: dict[Any, tuple[Any, ...]] = {}
@@ -82,23 +87,30 @@ class Rows(Generic[Row]):
             values = self._values(row)
             stored = self._stored.get(key)
             if stored is None:
-                new.append(dict(zip(self._names, values, strict=True)))
+                new.append(values)
             elif stored != values:
-                changed.append(dict(zip((f"row_{name}" for name in self._names), values, strict=True)))
+                changed.append(self._for_update(row))
             else:
                 continue
             self._stored[key] = values
         if new:
-            conn.execute(insert(self.table), new)
+            conn.exec_driver_sql(_insert_sql(conn.dialect, self.table, tuple(self._names)), new)
         if changed:
-            conn.execute(self._update, changed)
+            conn.exec_driver_sql(_update_sql(conn.dialect, self.table, tuple(self._names), tuple(self._keys)), changed)
 
-    @property
-    def _update(self) -> Any:
-        statement = update(self.table)
-        for name in self._keys:
-            statement = statement.where(self.table.c[name] == bindparam(f"row_{name}"))
-        return statement.values({name: bindparam(f"row_{name}") for name in self._names if name not in self._keys})
+
+@lru_cache
+def _insert_sql(dialect: Dialect, table: Table, names: tuple[str, ...]) -> str:
+    """Compiled once: rows then go to the driver as they are, which halves what a batch costs."""
+    return str(insert(table).values({name: bindparam(name) for name in names}).compile(dialect=dialect))
+
+
+@lru_cache
+def _update_sql(dialect: Dialect, table: Table, names: tuple[str, ...], keys: tuple[str, ...]) -> str:
+    statement = update(table).values({name: bindparam(f"row_{name}") for name in names if name not in keys})
+    for name in keys:
+        statement = statement.where(table.c[name] == bindparam(f"row_{name}"))
+    return str(statement.compile(dialect=dialect))
 
 
 @dataclass(slots=True)
@@ -204,8 +216,6 @@ class Scope:
         for rows in (self.groups, self.incidents, self.alerts, self.episodes, self.memberships, self.posts):
             rows.write(self.conn)
         if self.history:
-            names = [column.name for column in fields(HistoryRow)]
-            self.conn.execute(
-                insert(schema.history), [{name: getattr(row, name) for name in names} for row in self.history]
-            )
+            statement = _insert_sql(self.conn.dialect, schema.history, _HISTORY)
+            self.conn.exec_driver_sql(statement, [_history_values(row) for row in self.history])
             self.history.clear()

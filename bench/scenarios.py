@@ -1,0 +1,163 @@
+"""What is measured. Each scenario gives rows: what, the figure, the floor it is compared with, the goal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+
+from bench.blocking import longest_block
+from bench.load import Connection, at_once, steady, webhook
+from bench.servers import CHAT, bare_server, relay_server
+from relay.demo.telegram import FakeTelegram
+
+HOST = "127.0.0.1"
+ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; `met` is None where nothing is judged."""
+
+    what: str
+    figure: str
+    goal: str = ""
+    met: bool | None = None
+
+    def plain(self) -> dict[str, object]:
+        return asdict(self)
+
+
+async def ingest(folder: Path) -> list[Row]:
+    """Durable one-alert webhooks a second at concurrency 32, best of interleaved rounds, against the bare handler."""
+    count, best_bare, best_relay = 3000, 0.0, 0.0
+    async with bare_server() as bare, relay_server(folder / "ingest") as relay:
+        await asyncio.sleep(6)  # aiogram's import goes on for a while after the relay listens
+        for round_ in range(ROUNDS):
+            bodies = [webhook(round_ * count + number) for number in range(count)]
+            floor = await steady(HOST, bare.port, bodies, 32)
+            found = await steady(HOST, relay.port, bodies, 32)
+            assert found.statuses == {200: count}, found.statuses
+            best_bare, best_relay = max(best_bare, count / floor.seconds), max(best_relay, count / found.seconds)
+    ratio = best_relay / best_bare
+    return [
+        Row("bare handler, webhooks/s", f"{best_bare:.0f}"),
+        Row("relay, durable webhooks/s", f"{best_relay:.0f}"),
+        Row("ingest ratio", f"{ratio:.2f}", "≥ 0.25", ratio >= 0.25),
+    ]
+
+
+async def simultaneous(folder: Path) -> list[Row]:
+    """1,000 connections at once: all 200, within 5 times the bare handler's time and one fsync for each batch."""
+    bodies = [webhook(number) for number in range(1000)]
+    async with bare_server() as bare, relay_server(folder / "simultaneous") as relay:
+        await asyncio.sleep(6)
+        floor = await at_once(HOST, bare.port, bodies)
+        found = await at_once(HOST, relay.port, bodies)
+    bound = 5 * floor.seconds + fsync_seconds(folder) * (1000 / 128 + 1)
+    return [
+        Row("1,000 posts at once, bare", f"{floor.seconds:.2f} s"),
+        Row("1,000 posts at once, relay", f"{found.seconds:.2f} s", f"≤ {bound:.2f} s", found.seconds <= bound),
+        Row("… refused or failed", str(1000 - found.statuses.get(200, 0)), "0", found.statuses == {200: 1000}),
+    ]
+
+
+async def latency(folder: Path) -> list[Row]:
+    """From a webhook to the call of the Bot API, idle, against one aiogram call and one committed transaction."""
+    async with FakeTelegram(limits=False) as telegram:
+        telegram.add_chat(CHAT)
+        calls = await _echo_calls(telegram)
+        commits = [fsync_seconds(folder) for _ in range(50)]
+        floor = _p99(calls) + _p99(commits)
+        found: list[float] = []
+        async with relay_server(folder / "latency", telegram=telegram.url) as relay:
+            await asyncio.sleep(6)
+            connection = Connection(HOST, relay.port)
+            await connection.open()
+            for number in range(40):
+                before = len(telegram.calls("sendMessage"))
+                started = time.perf_counter()
+                await connection.post(webhook(number))
+                while len(telegram.calls("sendMessage")) == before:
+                    await asyncio.sleep(0.0005)
+                found.append(time.perf_counter() - started)
+                await asyncio.sleep(3.1)  # the chat takes 20 a minute; idle is what is measured
+    p99 = _p99(found)
+    return [
+        Row("floor: aiogram call + commit, p99", f"{floor * 1000:.1f} ms"),
+        Row("post → Bot API call, p50", f"{statistics.median(found) * 1000:.1f} ms"),
+        Row("post → Bot API call, p99", f"{p99 * 1000:.1f} ms", f"≤ {4 * floor * 1000:.1f} ms", p99 <= 4 * floor),
+    ]
+
+
+async def large_groups(folder: Path) -> list[Row]:
+    """How long one large message keeps the event loop from anything else."""
+    rows = []
+    for alerts, bound in ((5000, 50), (20_000, 250)):
+        block, took = await longest_block(folder / f"large-{alerts}", webhook(1, alerts))
+        rows.append(Row(f"{alerts} alerts: answered in", f"{took:.2f} s"))
+        rows.append(
+            Row(f"{alerts} alerts: loop blocked", f"{block * 1000:.0f} ms", f"≤ {bound} ms", block * 1000 <= bound)
+        )
+    return rows
+
+
+async def start_up(folder: Path) -> list[Row]:
+    """From exec until it listens, and what memory an idle relay takes, with and without Telegram."""
+    times = []
+    for number in range(ROUNDS):
+        async with relay_server(folder / f"start-{number}") as relay:
+            times.append(relay.started_in)
+            early = relay.rss
+            await asyncio.sleep(6)
+            idle = relay.rss
+    async with relay_server(folder / "start-http", chats=False) as relay:
+        await asyncio.sleep(3)
+        without = relay.rss
+    best = min(times)
+    return [
+        Row("listening after", f"{best:.2f} s", "≤ 1.5 s", best <= 1.5),
+        Row("RSS when it begins to listen", f"{early:.0f} MiB"),
+        Row("RSS idle with Telegram", f"{idle:.0f} MiB"),
+        Row("RSS idle without Telegram", f"{without:.0f} MiB"),
+    ]
+
+
+def fsync_seconds(folder: Path) -> float:
+    """One committed transaction on this disk, as the store commits."""
+    path = folder / "floor.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("CREATE TABLE IF NOT EXISTS t (a TEXT)")
+        connection.commit()
+        started = time.perf_counter()
+        connection.execute("INSERT INTO t VALUES (?)", (os.urandom(8).hex(),))
+        connection.commit()
+        took = time.perf_counter() - started
+    connection.close()
+    return took
+
+
+async def _echo_calls(telegram: FakeTelegram) -> list[float]:
+    session = AiohttpSession(api=TelegramAPIServer.from_base(telegram.url))
+    bot = Bot(telegram.token, session=session)
+    times = []
+    for number in range(50):
+        started = time.perf_counter()
+        await bot.send_message(CHAT, f"echo {number}")
+        times.append(time.perf_counter() - started)
+    await session.close()
+    return times
+
+
+def _p99(values: list[float]) -> float:
+    return sorted(values)[min(int(len(values) * 0.99), len(values) - 1)]
