@@ -35,7 +35,7 @@ COMMANDS = (
 COMMAND_OUTCOMES = ("ok", "refused", "error")
 ENDPOINTS = ("alerts", "silences", "silence", "status", "receivers")
 REQUEST_OUTCOMES = ("ok", "refused", "timeout", "error")
-TEMPLATE_TYPES = (*CHANNEL_TYPES, "inline")
+TEMPLATE_TYPES = (*CHANNEL_TYPES, "bot", "inline")
 COMPONENTS = ("webhook", "routing", "delivery", "poller", "timer", "bot", "heartbeat")
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

@@ -56,6 +56,7 @@ class Poller:
         self._log = logs.get("poller")
         self.up = True  # until it is known better: a relay that has just started is not degraded
         self.version: str | None = None
+        self.answered_at: Millis | None = None
 
     @property
     def lease_name(self) -> str:
@@ -90,21 +91,32 @@ class Poller:
         silences = await self._silences(listing)
         self._say_up(listing)
         held = await self._database.read(held_alerts, self._alertmanager.name)
-        listed = {alert.fingerprint: alert for alert in listing}
-        reported: dict[int, Reported] = {}
+        listed = {alert.fingerprint for alert in listing}
         gone: list[int] = []
         for mine in held:
-            their = listed.get(mine.fingerprint)
-            if their is None:
-                if self._is_gone(mine, listing):
-                    gone.append(mine.id)
-                continue
-            self._missing.pop(mine.id, None)
-            state = _reported(their.silenced_by, their.inhibited_by, silences)
-            if differs(mine, state):
-                reported[mine.id] = state
+            if mine.fingerprint in listed:
+                self._missing.pop(mine.id, None)
+            elif self._is_gone(mine, listing):
+                gone.append(mine.id)
         self._forget_others(held)
-        await self._apply(reported, gone, listing)
+        await self._apply(_changes(held, listing, silences), gone, listing)
+
+    async def refresh(self) -> None:
+        """Marks what a person has just silenced or woken up; closes nothing and counts no misses. Never raises."""
+        try:
+            listing = await self._alertmanager.alerts()
+            silences = await self._silences(listing)
+            held = await self._database.read(held_alerts, self._alertmanager.name)
+            reported = _changes(held, listing, silences)
+            if reported:
+                asked_at = listing.asked_at
+                self._on_change(
+                    await self._database.write(
+                        self._reconciler.apply, reported=reported, gone=(), listed_before=asked_at
+                    )
+                )
+        except (AlertmanagerError, StoreUnavailable) as error:
+            self._log.warning("not refreshed, the next poll will do it", error=str(error))
 
     async def _apply(self, reported: Mapping[int, Reported], gone: Sequence[int], listing: Listing) -> None:
         woken: set[str] = set()
@@ -150,6 +162,7 @@ class Poller:
         if not self.up:
             self._log.info("alertmanager answers again", alertmanager=self._alertmanager.name)
         self.up = True
+        self.answered_at = listing.asked_at
         self.version = listing.status.version if listing.status else self.version
         self._metrics.alertmanager_up.labels(self._alertmanager.name).set(1)
 
@@ -158,6 +171,19 @@ class Poller:
             self._log.warning("alertmanager does not answer", alertmanager=self._alertmanager.name, error=reason)
         self.up = False
         self._metrics.alertmanager_up.labels(self._alertmanager.name).set(0)
+
+
+def _changes(held: Iterable[Held], listing: Listing, silences: Mapping[str, Silence]) -> dict[int, Reported]:
+    """What the listing says of alerts we hold that we do not show yet."""
+    listed = {alert.fingerprint: alert for alert in listing}
+    changes: dict[int, Reported] = {}
+    for mine in held:
+        their = listed.get(mine.fingerprint)
+        if their is not None:
+            state = _reported(their.silenced_by, their.inhibited_by, silences)
+            if differs(mine, state):
+                changes[mine.id] = state
+    return changes
 
 
 def _reported(silenced_by: Sequence[str], inhibited_by: Sequence[str], silences: Mapping[str, Silence]) -> Reported:

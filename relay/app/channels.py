@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from relay.bot.keyboard import alert_keyboard
 from relay.channels import AppriseOptions, EmailOptions, HttpOptions, SlackOptions, TelegramOptions
 from relay.config import Config
 from relay.notification import Channel
@@ -16,14 +17,18 @@ from relay.rendering import Renderer
 
 
 async def open_channels(
-    config: Config, renderer: Renderer, session: aiohttp.ClientSession, resources: AsyncExitStack
+    config: Config,
+    renderer: Renderer,
+    session: aiohttp.ClientSession,
+    resources: AsyncExitStack,
+    telegram_bot: Any = None,
 ) -> list[Channel]:
     """Every channel of the config, ready to send; nothing is asked of the platforms yet.
 
     Platform libraries are imported here and in a thread: aiogram's import alone takes seconds, and webhooks are accepted
-    meanwhile.
+    meanwhile. `telegram_bot` is the process's one client of the Bot API; it belongs to whoever opened it.
     """
-    opener = _Opener(config, renderer, session, resources)
+    opener = _Opener(config, renderer, session, resources, telegram_bot)
     channels = []
     for name, options in config.channels.items():
         channel = await opener.open(name, options)
@@ -34,13 +39,18 @@ async def open_channels(
 
 class _Opener:
     def __init__(
-        self, config: Config, renderer: Renderer, session: aiohttp.ClientSession, resources: AsyncExitStack
+        self,
+        config: Config,
+        renderer: Renderer,
+        session: aiohttp.ClientSession,
+        resources: AsyncExitStack,
+        telegram_bot: Any,
     ) -> None:
         self._config = config
         self._renderer = renderer
         self._session = session
         self._resources = resources
-        self._bot: Any = None
+        self._bot = telegram_bot
         self._mail: Any = None
 
     async def open(self, name: str, options: object) -> Channel:
@@ -68,7 +78,10 @@ class _Opener:
         if self._bot is None:
             self._bot = telegram.open_bot(self._config.telegram)
             self._resources.push_async_callback(self._bot.session.close)
-        made: Channel = telegram.TelegramChannel(name, options, bot=self._bot, renderer=self._renderer)
+        keyboard = alert_keyboard(options.language, silences=bool(self._config.alertmanagers))
+        made: Channel = telegram.TelegramChannel(
+            name, options, bot=self._bot, renderer=self._renderer, keyboard=keyboard
+        )
         return made
 
     async def _slack(self, name: str, options: SlackOptions) -> Channel:

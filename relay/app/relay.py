@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from relay import __version__, logs
 from relay.alertmanager import Alertmanager
 from relay.app.channels import open_channels
+from relay.app.telegram import BotSurroundings, build_bot, open_telegram, telegram_door
 from relay.clock import Clock, system_clock
 from relay.config import Config
 from relay.delivery import Delivery, Surroundings
@@ -81,6 +82,8 @@ class Relay:
         self.keeper = LeaseKeeper(self.database, uuid.uuid4().hex, seams.clock, monotonic=seams.monotonic)
         self._delivery: Delivery | None = None
         self._standing = Standing(channels=kinds)
+        self._clusters: dict[str, Alertmanager] = {}
+        self._pollers: dict[str, Poller] = {}
         webhooks = Webhooks(
             database=self.database,
             accept=acceptor(self._policy, self._new_id, seams.clock),
@@ -93,7 +96,8 @@ class Relay:
             database=self.database, metrics=self.metrics, standing=self._standing, clock=seams.clock
         )
         server = config.server if listen is None else config.server.model_copy(update={"listen": listen})
-        self._server = Server(server, webhooks, operations)
+        self._door = telegram_door(config)
+        self._server = Server(server, webhooks, operations, extra=self._door.routes() if self._door else ())
 
     @property
     def address(self) -> tuple[str, int]:
@@ -153,9 +157,13 @@ class Relay:
             tasks.create_task(self._timer(), name="timer")
             tasks.create_task(self.keeper.run(self._stopping), name="leases")
             tasks.create_task(self._route_anew(), name="route anew")
-            channels = await open_channels(self._config, self._renderer, session, resources)
+            client = await open_telegram(self._config, resources)
+            channels = await open_channels(self._config, self._renderer, session, resources, client)
             self._delivery = Delivery(channels, self._surroundings())
             tasks.create_task(self._delivery.run(self._stopping), name="delivery")
+            if client is not None:
+                bot = await build_bot(client, self._bot_surroundings(), channels, self._delivery, self._door)
+                tasks.create_task(bot.run(self._stopping), name="bot")
         await self.keeper.release()
 
     def _surroundings(self) -> Surroundings:
@@ -170,6 +178,28 @@ class Relay:
             several=len(self._config.alertmanagers) > 1,
         )
 
+    def _bot_surroundings(self) -> BotSurroundings:
+        return BotSurroundings(
+            config=self._config,
+            database=self.database,
+            policy=self._policy,
+            new_id=self._new_id,
+            clock=self._seams.clock,
+            monotonic=self._seams.monotonic,
+            metrics=self.metrics,
+            renderer=self._renderer,
+            keeper=self.keeper,
+            state=self._standing.bot,
+            clusters=self._clusters,
+            contacts=self._pollers,
+            wake=self._wake,
+            refresh=self._refresh,
+        )
+
+    async def _refresh(self, name: str) -> None:
+        """A person changed a silence there: what it mutes is shown at once."""
+        await self._pollers[name].refresh()
+
     def _start_pollers(self, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup) -> None:
         for config in self._config.alertmanagers:
             client = Alertmanager(config, session, self._count_request(config.name), self._seams.clock)
@@ -183,6 +213,7 @@ class Relay:
                 on_change=self._wake,
             )
             self._standing.alertmanagers[config.name] = poller
+            self._clusters[config.name], self._pollers[config.name] = client, poller
             if config.poll:
                 tasks.create_task(poller.run(self._stopping), name=poller.lease_name)
 

@@ -44,6 +44,10 @@ class Budget:
         self.destination.settle(tickets[0], now)
         self.account.settle(tickets[1], now)
 
+    def pause(self, until: float) -> None:
+        """The platform told the bot to wait with this destination."""
+        self.destination.pause(until)
+
 
 class Worker:
     """Serves one destination; never two calls at once there, so an older state cannot overtake a newer one."""

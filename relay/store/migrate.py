@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from relay.store.database import StoreUnavailable
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `relay/migrations/versions`; a test compares."""
 
 

@@ -51,8 +51,10 @@ def next_due(conn: Connection, channels: Sequence[str], now: Millis, *, several:
     return Due(post, load_view(conn, post.incident_id, post.channel, now, several=several))
 
 
-def load_view(conn: Connection, incident_id: int, channel: str, now: Millis, *, several: bool = False) -> IncidentView:
-    """The incident as this channel sees it."""
+def load_view(
+    conn: Connection, incident_id: int, channel: str | None, now: Millis, *, several: bool = False
+) -> IncidentView:
+    """The incident as this channel sees it; None: all of it, whatever is routed where."""
     head = conn.execute(
         select(
             incidents.c.opened_at,
@@ -87,7 +89,7 @@ def load_view(conn: Connection, incident_id: int, channel: str, now: Millis, *, 
     )
 
 
-def _alerts(conn: Connection, incident_id: int, channel: str, now: Millis) -> tuple[AlertView, ...]:
+def _alerts(conn: Connection, incident_id: int, channel: str | None, now: Millis) -> tuple[AlertView, ...]:
     statement = (
         select(
             memberships.c.channels,
@@ -122,7 +124,7 @@ def _alerts(conn: Connection, incident_id: int, channel: str, now: Millis) -> tu
     )
     views = []
     for row in conn.execute(statement):
-        silent = _channels(row.channels).get(channel)
+        silent = False if channel is None else _channels(row.channels).get(channel)
         if silent is not None:
             views.append(_view(row, silent=silent, now=now))
     return tuple(sorted(views, key=_order))

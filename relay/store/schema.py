@@ -209,3 +209,45 @@ destinations = Table(
     _text("reason"),
     _text("detail"),
 )
+
+drafts = Table(  # what a person is composing, step by step
+    "drafts",
+    metadata,
+    Column("token", Text, primary_key=True),
+    Column("owner", BigInteger, nullable=False),
+    Column("chat", BigInteger, nullable=False),
+    _text("kind"),
+    _text("state"),  # JSON
+    _time("expires_at"),
+    Index("drafts_owner", "owner", "chat"),
+    Index("drafts_expiry", "expires_at"),
+)
+
+views = Table(  # what the buttons of a message speak of: a button holds the token alone
+    "views",
+    metadata,
+    Column("token", Text, primary_key=True),
+    Column("chat", BigInteger, nullable=False),
+    _text("kind"),
+    _text("state"),  # JSON
+    _time("expires_at"),
+    Index("views_expiry", "expires_at"),
+)
+
+mirrors = Table(  # silences that stand for acks
+    "mirrors",
+    metadata,
+    _id("episode_id"),
+    _text("alertmanager"),
+    _text("silence_id"),
+    _time("ends_at"),
+    Index("mirrors_alertmanager", "alertmanager"),
+)
+
+reminders = Table(  # what was told once and must not be told again
+    "reminders",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _time("at"),
+    Index("reminders_at", "at"),
+)

@@ -1,0 +1,154 @@
+"""What a button or a typed code means: some alerts, with what is known of them here and in Alertmanager."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from relay.acking import Identity, Listed
+from relay.alertmanager import AlertmanagerError, ListedAlert
+from relay.bot.desk import Desk
+from relay.bot.keyboard import from_base36
+from relay.bot.values import Request, Sorry
+from relay.clock import Millis
+from relay.ids import CODE_LENGTH, short_code
+from relay.notification import AlertState, AlertView, IncidentView
+from relay.store import subjects
+from relay.store.subjects import AlertIdentity
+from relay.text import one_line
+
+_CODE = re.compile(rf"g?[a-z]{{{CODE_LENGTH}}}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """An incident, or one alert of it. `listed` are those of which only Alertmanager's API knows that they fire."""
+
+    view: IncidentView
+    post_id: int | None = None
+    listed: Mapping[Identity, Listed] = field(default_factory=dict)
+
+    @property
+    def firing(self) -> Mapping[Identity, AlertView]:
+        return {(self.view.alertmanager, alert.fingerprint): alert for alert in self.view.firing}
+
+    @property
+    def title(self) -> str:
+        """The name of one alert, or of several and how many."""
+        alerts = self.view.firing or self.view.alerts
+        names = list(dict.fromkeys(alert.name for alert in alerts if alert.name)) or [self.view.code]
+        return one_line(", ".join(names), 80) + (f" ×{len(alerts)}" if len(alerts) > 1 else "")
+
+    @property
+    def acked_at(self) -> Millis | None:
+        return min((alert.acked_at for alert in self.view.acked if alert.acked_at is not None), default=None)
+
+
+async def post_subject(desk: Desk, request: Request) -> Subject:
+    """The incident behind a message's button, if that message stands in the chat of the tap; else raises `Sorry`."""
+    post_id = from_base36(request.rest.partition(":")[2])
+    found = None
+    if post_id is not None:
+        found = await desk.database.read(subjects.of_post, post_id, request.now, several=desk.several)
+    here = found is not None and (
+        found.remote.get("chat_id") == request.place.chat_id or found.channel in request.place.channels
+    )
+    if found is None or not here:
+        _ = request.own_texts.gettext
+        raise Sorry(_("This button no longer works. /alerts shows what fires now."))
+    return Subject(view=found.view, post_id=post_id)
+
+
+async def find_subject(desk: Desk, request: Request, code: str, example: str) -> Subject:
+    """What a typed code means: a group, an alert we know, or one that only Alertmanager knows. Raises `Sorry`."""
+    _ = request.texts.gettext
+    code = code.strip().lower()
+    if not _CODE.fullmatch(code):
+        what = one_line(code, 40) or "—"
+        raise Sorry(
+            _("%(what)s is no ID of an alert. Messages show it, for example: %(example)s")
+            % {"what": what, "example": example}
+        )
+    found = await _known(desk, request, code) or await _listed(desk, request, code)
+    if found is None:
+        raise Sorry(_("I know no alert %(code)s. /alerts shows what fires now.") % {"code": code})
+    return found
+
+
+async def _known(desk: Desk, request: Request, code: str) -> Subject | None:
+    if len(code) > CODE_LENGTH:
+        view = await desk.database.read(subjects.of_group, code, request.now, several=desk.several)
+        return Subject(view=view) if view else None
+    identity = await desk.database.read(subjects.of_code, code)
+    return await known_alert(desk, request, identity) if identity and identity.firing else None
+
+
+async def known_alert(desk: Desk, request: Request, identity: AlertIdentity) -> Subject | None:
+    """One alert that some webhook brought, in the frame of its newest incident."""
+    if identity.incident_id is None:
+        return None
+    view = await desk.database.read(
+        subjects.of_incident, identity.incident_id, request.now, several=desk.several, fingerprint=identity.fingerprint
+    )
+    return Subject(view=view) if view.alerts else None
+
+
+async def _listed(desk: Desk, request: Request, code: str) -> Subject | None:
+    """An alert that Alertmanager lists, or else the last that we knew of this code."""
+    found = await asyncio.gather(*(_look(desk, name, code) for name in desk.clusters))
+    for name, alert in found:
+        if alert is not None:
+            held = await desk.database.read(subjects.of_fingerprint, name, alert.fingerprint)
+            return listed_subject(desk, request, name, alert, held)
+    identity = await desk.database.read(subjects.of_code, code)
+    return await known_alert(desk, request, identity) if identity else None
+
+
+async def _look(desk: Desk, name: str, code: str) -> tuple[str, ListedAlert | None]:
+    try:
+        listing = await desk.clusters[name].alerts_matching(())
+    except AlertmanagerError:
+        return name, None
+    return name, next((alert for alert in listing if short_code(name, alert.fingerprint) == code), None)
+
+
+def listed_subject(
+    desk: Desk, request: Request, alertmanager: str, alert: ListedAlert, held: AlertIdentity | None
+) -> Subject:
+    """A subject of an alert that no webhook has brought; `held` if somebody took it all the same."""
+    starts_at = alert.starts_at if alert.starts_at is not None else request.now
+    silenced = AlertState.SILENCED if alert.silenced_by else AlertState.FIRING
+    view = AlertView(
+        code=short_code(alertmanager, alert.fingerprint),
+        fingerprint=alert.fingerprint,
+        labels=alert.labels,
+        annotations=alert.annotations,
+        severity=desk.severities.of(alert.labels),
+        state=AlertState.INHIBITED if alert.inhibited_by and not alert.silenced_by else silenced,
+        starts_at=starts_at,
+        generator_url=alert.generator_url,
+        acked_by=held.acked_by or None if held and held.firing else None,
+        acked_at=held.acked_at if held and held.firing else None,
+        ack_note=held.ack_note if held and held.firing else "",
+    )
+    incident = IncidentView(
+        id=0,
+        code=view.code,
+        alertmanager=alertmanager,
+        receiver="",
+        group_labels={},
+        external_url="",
+        alerts=(view,),
+        revision=0,
+        opened_at=starts_at,
+        several_alertmanagers=desk.several,
+    )
+    listed = Listed(
+        labels=alert.labels,
+        annotations=alert.annotations,
+        starts_at=alert.starts_at,
+        generator_url=alert.generator_url,
+    )
+    return Subject(view=incident, listed={(alertmanager, alert.fingerprint): listed})

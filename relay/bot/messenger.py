@@ -1,0 +1,169 @@
+"""Says what the bot has to say: within the limits that posts share, in the right topic, and never twice on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiogram import Bot
+from aiogram.exceptions import TelegramBadRequest, TelegramRetryAfter
+from aiogram.types import (
+    ForceReply,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    LinkPreviewOptions,
+    MessageEntity,
+    ReplyParameters,
+)
+
+from relay import logs
+from relay.bot.values import Answer
+from relay.limits import Limiter
+
+TRIES = 3
+LONGEST_WAIT = 20.0
+"""Seconds; an answer that comes later is of no use to anybody."""
+_TOO_OLD = ("query is too old", "query id is invalid")
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A chat, and the topic in it."""
+
+    chat_id: int
+    thread_id: int | None = None
+
+
+class Budget(Protocol):
+    """A share of what a chat may be sent; `relay.delivery` keeps it for the posts of the same chat."""
+
+    def delay(self, now: float, *, urgent: bool = False) -> float: ...
+
+    def take(self, now: float) -> Any: ...
+
+    def settle(self, tickets: Any, now: float) -> None: ...
+
+    def pause(self, until: float) -> None: ...
+
+
+class OwnBudget:
+    """For chats that no channel writes to."""
+
+    def __init__(self, chat_id: int) -> None:
+        windows = [(3, 1.0)] if chat_id > 0 else [(3, 1.0), (18, 60.0)]
+        self._limiter = Limiter(windows)
+
+    def delay(self, now: float, *, urgent: bool = False) -> float:
+        return self._limiter.delay(now, urgent=urgent)
+
+    def take(self, now: float) -> int:
+        return self._limiter.take(now)
+
+    def settle(self, tickets: int, now: float) -> None:
+        self._limiter.settle(tickets, now)
+
+    def pause(self, until: float) -> None:
+        self._limiter.pause(until)
+
+
+class Messenger:
+    """Sends and edits. A failure is logged and swallowed: whoever asked can ask again."""
+
+    def __init__(self, bot: Bot, budget: Callable[[int], Budget | None], monotonic: Callable[[], float]) -> None:
+        self._bot = bot
+        self._budget = budget
+        self._monotonic = monotonic
+        self._own: dict[int, Budget] = {}
+        self._log = logs.get("bot")
+
+    async def toast(self, query_id: str, text: str, *, alert: bool) -> bool:
+        """Answers a tap; False if it is so old that Telegram no longer takes the answer."""
+        try:
+            await self._bot.answer_callback_query(query_id, text=text or None, show_alert=alert)
+        except TelegramBadRequest as error:
+            if any(sign in str(error).lower() for sign in _TOO_OLD):
+                self._log.info("a tap came too late, nothing was done")
+                return False
+            self._log.warning("tap not answered", error=str(error))
+        except Exception as error:  # noqa: BLE001  the tap is fresh, only the way to say so failed
+            self._log.warning("tap not answered", error=f"{type(error).__name__}: {error}")
+        return True
+
+    async def deliver(self, spot: Spot, answer: Answer, *, message_id: int | None) -> None:
+        """Sends an answer, in reply to `message_id`, or makes that message look like it."""
+        try:
+            if answer.edit and message_id is not None:
+                await self._within_limits(spot.chat_id, lambda: self._edit(spot, answer, message_id))
+            else:
+                sent = await self._within_limits(spot.chat_id, lambda: self._send(spot, answer, message_id))
+                if answer.sent is not None and sent is not None:
+                    await answer.sent(sent)
+        except Exception as error:  # noqa: BLE001  aiogram, aiohttp and proxies let a dozen kinds through
+            self._log.warning("answer not sent", chat=spot.chat_id, error=f"{type(error).__name__}: {error}")
+
+    async def _within_limits(self, chat_id: int, call: Callable[[], Any]) -> Any:
+        budget = self._budget(chat_id) or self._own.setdefault(chat_id, OwnBudget(chat_id))
+        for left in reversed(range(TRIES)):
+            while (delay := budget.delay(self._monotonic(), urgent=True)) > 0:
+                await asyncio.sleep(min(delay, 1.0))  # noqa: ASYNC110  time passes, no event comes
+            tickets = budget.take(self._monotonic())
+            try:
+                return await call()
+            except TelegramRetryAfter as error:
+                budget.pause(self._monotonic() + error.retry_after)
+                if not left or error.retry_after > LONGEST_WAIT:
+                    raise
+            finally:
+                budget.settle(tickets, self._monotonic())
+        return None
+
+    async def _send(self, spot: Spot, answer: Answer, reply_to: int | None) -> int:
+        reply = ReplyParameters(message_id=reply_to, allow_sending_without_reply=True) if reply_to else None
+        sent = await self._bot.send_message(
+            spot.chat_id,
+            answer.text,
+            message_thread_id=spot.thread_id,
+            entities=_entities(answer),
+            parse_mode=None,
+            link_preview_options=LinkPreviewOptions(is_disabled=True),
+            reply_parameters=reply,
+            reply_markup=ForceReply(selective=True) if answer.asks else _markup(answer),
+        )
+        return sent.message_id
+
+    async def _edit(self, spot: Spot, answer: Answer, message_id: int) -> None:
+        try:
+            await self._bot.edit_message_text(
+                answer.text,
+                chat_id=spot.chat_id,
+                message_id=message_id,
+                entities=_entities(answer),
+                parse_mode=None,
+                link_preview_options=LinkPreviewOptions(is_disabled=True),
+                reply_markup=_markup(answer),
+            )
+        except TelegramBadRequest as error:
+            text = str(error).lower()
+            if "message is not modified" in text:
+                return
+            if "message to edit not found" not in text and "can't be edited" not in text:
+                raise
+            await self._send(spot, answer, None)
+
+
+def _entities(answer: Answer) -> list[MessageEntity] | None:
+    return [
+        MessageEntity(type=one.type, offset=one.offset, length=one.length, url=one.url, language=one.language)
+        for one in answer.entities
+    ] or None
+
+
+def _markup(answer: Answer) -> InlineKeyboardMarkup | None:
+    rows = [
+        [InlineKeyboardButton(text=one.caption, url=one.url or None, callback_data=one.data or None) for one in row]
+        for row in answer.rows
+        if row
+    ]
+    return InlineKeyboardMarkup(inline_keyboard=rows) if rows else None
