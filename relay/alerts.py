@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from relay.clock import Millis
 
@@ -76,9 +76,9 @@ def _texts(value: object) -> dict[str, str]:
 
 
 RawText = Annotated[str, BeforeValidator(_raw_text)]
-Text = Annotated[str, BeforeValidator(_text)]
-Texts = Annotated[dict[str, str], BeforeValidator(_texts)]
-Time = Annotated[Millis | None, BeforeValidator(parse_time)]
+Text = Annotated[str, PlainValidator(_text)]
+Texts = Annotated[dict[str, str], PlainValidator(_texts)]
+Time = Annotated[Millis | None, PlainValidator(parse_time)]
 
 
 class _Wire(BaseModel):

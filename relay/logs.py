@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Literal, TextIO
 from urllib.parse import quote, quote_plus
@@ -125,7 +126,12 @@ def _json(event: Mapping[str, Any]) -> str:
 
 
 def _logfmt(event: Mapping[str, Any]) -> str:
-    return " ".join(f"{_NO_NAME.sub('_', name)}={_logfmt_value(value)}" for name, value in event.items())
+    return " ".join(f"{_field_name(name)}={_logfmt_value(value)}" for name, value in event.items())
+
+
+@lru_cache(maxsize=1024)
+def _field_name(name: str) -> str:
+    return _NO_NAME.sub("_", name)
 
 
 def _logfmt_value(value: object) -> str:
@@ -151,7 +157,7 @@ def get(component: str) -> structlog.stdlib.BoundLogger:
         logging.getLogger(f"relay.{component}"),
         processors=[structlog.stdlib.filter_by_level, structlog.contextvars.merge_contextvars, _to_record],
         wrapper_class=structlog.stdlib.BoundLogger,
-    )
+    ).bind()  # unbound, structlog would build the whole chain anew for every event
     return logger
 
 
