@@ -116,7 +116,7 @@ class EmailChannel:
         html = self._render("message.html.j2", notice, "html", options)
         return Parts(
             subject=self._subject(notice),
-            text=self._render("message.txt.j2", notice, "none", options),
+            text=self._render("message.txt.j2", notice, "none", options).strip() + "\n",
             html=self._inliner.inline(html),
             attachments=attachments,
         )
