@@ -50,7 +50,7 @@ class Words:
     def name(self) -> str:
         """The alert name that all share; else what Alertmanager grouped by; else the first alert's name."""
         shared = self.labels.get("alertname") or self._view.group_labels.get("alertname")
-        if shared:
+        if shared and shared.strip():
             return one_line(shared, _LONGEST)
         grouped = ", ".join(f"{name}={value}" for name, value in sorted(self._view.group_labels.items()) if value)
         first = next((alert.name for alert in self._view.alerts if alert.name), "")
@@ -231,4 +231,4 @@ def _place(labels: Mapping[str, str]) -> list[str]:
 
 
 def _join(values: Iterable[str]) -> str:
-    return " · ".join(dict.fromkeys(one_line(value, _LONGEST) for value in values if value))
+    return " · ".join(dict.fromkeys(text for value in values if (text := one_line(value, _LONGEST))))
