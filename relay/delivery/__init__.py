@@ -77,5 +77,6 @@ class Delivery:
         """Chats that moved in an earlier life: the config may still name the old address."""
         moved = await self._around.database.read(moves)
         for channel in self._channels:
-            if channel.destination in moved:
-                channel.follow(json.loads(moved[channel.destination]))
+            for _ in moved:  # an address may have moved more than once
+                if channel.destination in moved:
+                    channel.follow(json.loads(moved[channel.destination]))
