@@ -25,6 +25,7 @@ from relay.delivery import Delivery
 from relay.ingest.turn import Policy, Turn
 from relay.metrics import Metrics
 from relay.notification import Channel
+from relay.queries import Queries
 from relay.rendering import Renderer
 from relay.rendering.translations import load_translations
 from relay.server.operations import BotState
@@ -94,6 +95,9 @@ def _desk(around: BotSurroundings, channels: Sequence[Channel]) -> Desk:
         config=config.bot,
         database=around.database,
         acker=Acker(lambda scope: Turn(scope, around.policy, around.new_id, around.clock()), around.policy.severities),
+        queries=Queries(around.database, around.clusters, around.policy.router, around.policy.severities, around.clock),
+        channels=tuple(config.channels),
+        started_at=around.clock(),
         people=People(config.users, config.chats),
         seats=lambda: _seats(config, channels),
         clusters=around.clusters,

@@ -16,6 +16,7 @@ from relay.bot.people import People
 from relay.bot.values import Seat
 from relay.clock import Clock, Millis
 from relay.metrics import Metrics
+from relay.queries import Queries
 from relay.routing import Router
 from relay.severity import SeverityMap
 from relay.store.database import Database
@@ -58,6 +59,9 @@ class Desk:
     config: BotConfig
     database: Database
     acker: Acker
+    queries: Queries
+    channels: Sequence[str]
+    started_at: Millis
     people: People
     seats: Callable[[], Sequence[Seat]]
     clusters: Mapping[str, Alertmanager]

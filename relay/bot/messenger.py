@@ -106,8 +106,7 @@ class Messenger:
     async def _within_limits(self, chat_id: int, call: Callable[[], Any]) -> Any:
         budget = self._budget(chat_id) or self._own.setdefault(chat_id, OwnBudget(chat_id))
         for left in reversed(range(TRIES)):
-            while (delay := budget.delay(self._monotonic(), urgent=True)) > 0:
-                await asyncio.sleep(min(delay, 1.0))  # noqa: ASYNC110  time passes, no event comes
+            await self._wait(budget)
             tickets = budget.take(self._monotonic())
             try:
                 return await call()
@@ -118,6 +117,12 @@ class Messenger:
             finally:
                 budget.settle(tickets, self._monotonic())
         return None
+
+    async def _wait(self, budget: Budget) -> None:
+        delay = budget.delay(self._monotonic(), urgent=True)
+        while delay > 0:
+            await asyncio.sleep(min(delay, 1.0))
+            delay = budget.delay(self._monotonic(), urgent=True)
 
     async def _send(self, spot: Spot, answer: Answer, reply_to: int | None) -> int:
         reply = ReplyParameters(message_id=reply_to, allow_sending_without_reply=True) if reply_to else None

@@ -5,136 +5,196 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from relay.demo.telegram import FakeTelegram, Message
-from tests.e2e.conftest import CHAT
-from tests.relay_process import RelayProcess
-from tests.state import wire_alert, wire_message
-
-ANNA, BORIS, EVE = 1001, 1002, 1003
-USERS = [
-    {"name": "anna", "telegram_id": ANNA, "role": "responder"},
-    {"name": "boris", "telegram_id": BORIS, "role": "admin"},
-    {"name": "vera", "telegram_id": 1004, "role": "viewer"},
-]
+from tests.bot_relay import ANNA, BORIS, CHAT, EVE, OTHER, VERA, BotRelay, captions, code_in, open_bot_relay
+from tests.state import wire_alert
 
 
 @pytest.fixture
-async def relay(telegram: FakeTelegram, start_relay: Any) -> AsyncIterator[RelayProcess]:
-    for user_id, name in ((ANNA, "Anna"), (BORIS, "Boris"), (EVE, "Eve <b>"), (1004, "Vera")):
-        telegram.add_user(user_id, name)
-    relay = await start_relay(users=USERS)
-    await telegram.until(lambda: telegram.updates.polled)
-    yield relay
+async def bot(tmp_path: Path) -> AsyncIterator[BotRelay]:
+    async with open_bot_relay(tmp_path) as running:
+        yield running
 
 
-async def post(relay: RelayProcess, *alerts: Any, **more: Any) -> None:
-    body = wire_message(*alerts, **more).model_dump_json(by_alias=False)
-    status, said = await relay.post(body.encode())
-    assert status == 200, said
+async def test_a_tap_takes_the_alert_and_the_message_shows_who_has_it(bot: BotRelay) -> None:
+    message = await bot.fire()
+    assert captions(message)[:2] == ["Ack", "Details"]
+    assert (await bot.press(message, "Ack")).text == "You have it: DiskFull"
+    await bot.telegram.until(lambda: "anna" in message.text)
+    assert captions(message)[:2] == ["Unack", "Details"]
+    assert (await bot.press(message, "Unack", BORIS)).text == "Given back: DiskFull"
+    await bot.telegram.until(lambda: "anna" not in message.text)
 
 
-async def fire(telegram: FakeTelegram, relay: RelayProcess, *alerts: Any) -> Message:
-    """The alert's message in the chat."""
-    now = int(time.time() * 1000)
-    known = len(telegram.chat(CHAT).messages)
-    body = {"version": "4", "receiver": "relay", "status": "firing", "groupKey": "{}:{}", "groupLabels": {}}
-    import json
-
-    wire = alerts or (wire_alert(starts=now, summary="full", instance="db-1"),)
-    status, said = await relay.post(json.dumps({**body, "alerts": list(wire)}).encode())
-    assert status == 200, said
-    chat = telegram.chat(CHAT)
-    await telegram.until(lambda: len(chat.messages) > known)
-    return chat.messages[known]
+async def test_of_two_who_tap_at_once_one_gets_it_and_the_other_a_polite_answer(bot: BotRelay) -> None:
+    message = await bot.fire()
+    texts = sorted(toast.text for toast in await asyncio.gather(*(bot.press(message, "Ack", u) for u in (ANNA, BORIS))))
+    assert texts[0] == "You have it: DiskFull"
+    assert texts[1] in {"anna has it already.", "boris has it already."}
 
 
-async def ask(telegram: FakeTelegram, user_id: int, text: str, chat_id: int = CHAT) -> Message:
-    """What the bot answers."""
-    chat = telegram.chat(chat_id)
-    sent = telegram.user_sends(chat_id, user_id, text)
-    await telegram.until(lambda: any(one.sender is telegram.bot and one.reply_to == sent.id for one in chat.messages))
-    return next(one for one in chat.messages if one.sender is telegram.bot and one.reply_to == sent.id)
-
-
-async def test_a_tap_takes_the_alert_and_the_message_shows_who_has_it(
-    telegram: FakeTelegram, relay: RelayProcess
-) -> None:
-    message = await fire(telegram, relay)
-    toast = await telegram.user_presses(CHAT, message.id, "Ack", user_id=ANNA)
-    assert toast.text == "You have it: DiskFull"
-    await telegram.until(lambda: "anna" in message.text)
-    assert [button["text"] for button in message.buttons[0]] == ["Unack", "Details"]
-    toast = await telegram.user_presses(CHAT, message.id, "Unack", user_id=BORIS)
-    assert toast.text == "Given back: DiskFull"
-    await telegram.until(lambda: "anna" not in message.text)
-
-
-async def test_of_two_who_tap_at_once_one_gets_it_and_the_other_a_polite_answer(
-    telegram: FakeTelegram, relay: RelayProcess
-) -> None:
-    message = await fire(telegram, relay)
-    toasts = await asyncio.gather(
-        *(telegram.user_presses(CHAT, message.id, "Ack", user_id=user) for user in (ANNA, BORIS))
-    )
-    texts = sorted(toast.text for toast in toasts)
-    assert texts[0] == "You have it: DiskFull" or texts[1] == "You have it: DiskFull"
-    assert any("has it" in text and "You" not in text for text in texts)
-
-
-async def test_a_stranger_is_refused_with_the_id_to_tell_an_admin(telegram: FakeTelegram, relay: RelayProcess) -> None:
-    message = await fire(telegram, relay)
-    toast = await telegram.user_presses(CHAT, message.id, "Ack", user_id=EVE)
+async def test_a_stranger_is_refused_with_the_id_to_tell_an_admin(bot: BotRelay) -> None:
+    message = await bot.fire()
+    toast = await bot.press(message, "Ack", EVE)
     assert toast.alert
     assert str(EVE) in toast.text
-    answer = await ask(telegram, EVE, "/ack abcde")
-    assert str(EVE) in answer.text
-    assert "acked" not in message.text.lower()
-    _, metrics = await relay.get("/metrics")
-    assert 'relay_bot_commands_total{command="ack",outcome="refused"} 2.0' in metrics
+    assert str(EVE) in (await bot.ask(EVE, "/ack abcde")).text
+    assert 'relay_bot_commands_total{command="ack",outcome="refused"} 2.0' in await bot.metrics()
+    assert "👤" not in message.text
 
 
-async def test_a_viewer_may_look_and_not_take(telegram: FakeTelegram, relay: RelayProcess) -> None:
-    message = await fire(telegram, relay)
-    toast = await telegram.user_presses(CHAT, message.id, "Ack", user_id=1004)
-    assert "responder" in toast.text
-    await telegram.user_presses(CHAT, message.id, "Details", user_id=1004)
-    chat = telegram.chat(CHAT)
-    await telegram.until(lambda: chat.messages[-1].reply_to == message.id)
-    assert "instance: db-1" in chat.messages[-1].text
+async def test_a_viewer_may_look_and_not_take(bot: BotRelay) -> None:
+    message = await bot.fire()
+    assert "responder" in (await bot.press(message, "Ack", VERA)).text
+    await bot.press(message, "Details", VERA)
+    details = await bot.answer_to(message.id)
+    assert "instance: db-1" in details.text
+    assert "fired" in details.text
 
 
-async def test_whoami_answers_anyone(telegram: FakeTelegram, relay: RelayProcess) -> None:
-    answer = await ask(telegram, EVE, "/whoami")
+async def test_anyone_may_ask_who_they_are(bot: BotRelay) -> None:
+    answer = await bot.ask(EVE, "/whoami")
     assert str(EVE) in answer.text
     assert str(CHAT) in answer.text
 
 
-async def test_help_lists_what_the_role_may_do(telegram: FakeTelegram, relay: RelayProcess) -> None:
-    assert "/silence" in (await ask(telegram, ANNA, "/help")).text
-    assert "/silence " not in (await ask(telegram, 1004, "/help@relay_bot")).text
-    assert "/alerts" not in (await ask(telegram, EVE, "/start")).text
+async def test_help_lists_what_the_role_may_do(bot: BotRelay) -> None:
+    assert "/silence 2h" in (await bot.ask(ANNA, "/help")).text
+    assert "/silence 2h" not in (await bot.ask(VERA, "/help@relay_bot")).text
+    assert "/alerts" not in (await bot.ask(EVE, "/start")).text
 
 
-async def test_a_command_takes_and_gives_back_with_a_note(telegram: FakeTelegram, relay: RelayProcess) -> None:
-    message = await fire(telegram, relay)
-    code = message.text.split()[-1] if len(message.text.split()[-1]) == 5 else ""
-    code = next(
-        message.text.encode("utf-16-le")[2 * e["offset"] : 2 * (e["offset"] + e["length"])].decode("utf-16-le")
-        for e in message.entities
-        if e["type"] == "code"
+async def test_a_command_takes_with_a_note_and_markup_is_text(bot: BotRelay) -> None:
+    message = await bot.fire()
+    code = code_in(message)
+    assert (await bot.ask(ANNA, f"/ack {code} looking <b>at</b> it")).text == "anna has it: DiskFull"
+    await bot.telegram.until(lambda: "looking <b>at</b> it" in message.text)
+    assert "has it since" in (await bot.ask(BORIS, f"/ack {code}")).text
+    assert (await bot.ask(BORIS, f"/unack {code}")).text == "Given back: DiskFull"
+    await bot.telegram.until(lambda: "looking" not in message.text)
+
+
+@pytest.mark.parametrize("text", ["/ack", "/ack zzzz1", "/alert <b>", "/unack abcdefghijk", "/ack abcde"])
+async def test_an_unknown_id_is_one_line_that_says_what_would_work(bot: BotRelay, text: str) -> None:
+    answer = await bot.ask(ANNA, text)
+    assert "/al" in answer.text or "kzrpt" in answer.text
+    assert "\n" not in answer.text
+
+
+async def test_a_tap_on_what_is_resolved_says_so(bot: BotRelay) -> None:
+    message = await bot.fire()
+    ack = next(button["callback_data"] for button in message.buttons[0] if button["text"] == "Ack")
+    now = int(time.time() * 1000)
+    await bot.post(wire_alert(firing=False, instance="db-1", starts=now, ends=now + 1))
+    await bot.telegram.until(lambda: message.text.startswith("🟢"))
+    message.buttons.append([{"text": "Old", "callback_data": ack}])
+    assert (await bot.press(message, "Old")).text == "DiskFull is resolved already."
+
+
+@pytest.mark.parametrize("data", ["a:zzzzzzzzzzzzz", "a:", "v:nothing:p0", "f:x:y", "zz", "a:1;drop", "d:0"])
+async def test_a_forged_button_is_answered_and_does_nothing(bot: BotRelay, data: str) -> None:
+    message = await bot.fire()
+    message.buttons.append([{"text": "Forged", "callback_data": data}])
+    assert "no longer works" in (await bot.press(message, "Forged")).text
+
+
+async def test_a_button_works_in_its_own_chat_alone(bot: BotRelay) -> None:
+    message = await bot.fire()
+    bot.telegram.user_sends(OTHER, ANNA, "/whoami")
+    await bot.telegram.until(lambda: len(bot.telegram.chat(OTHER).messages) == 2)
+    foreign = bot.telegram.chat(OTHER).messages[1]
+    foreign.buttons.append([message.buttons[0][0]])
+    assert "no longer works" in (await bot.press(foreign, "Ack", ANNA, OTHER)).text
+    assert "👤" not in message.text
+
+
+async def test_a_tap_that_is_too_old_does_nothing(bot: BotRelay) -> None:
+    message = await bot.fire()
+    description = "Bad Request: query is too old and response timeout expired or query ID is invalid"
+    bot.telegram.fail_next(
+        "answerCallbackQuery", status=400, body={"ok": False, "error_code": 400, "description": description}
     )
-    answer = await ask(telegram, ANNA, f"/ack {code} looking <b>at</b> it")
-    assert answer.text == "anna has it: DiskFull"
-    await telegram.until(lambda: "looking <b>at</b> it" in message.text)
-    assert (await ask(telegram, BORIS, f"/unack {code}")).text == "Given back: DiskFull"
-    await telegram.until(lambda: "looking" not in message.text)
-    assert "zzzz1" in (await ask(telegram, ANNA, "/ack zzzz1")).text
+    pressed = asyncio.create_task(bot.press(message, "Ack"))
+    await bot.telegram.until(lambda: bot.telegram.calls("answerCallbackQuery"))
+    assert (await bot.press(message, "Ack", BORIS)).text == "You have it: DiskFull"
+    await bot.telegram.until(lambda: "boris" in message.text)
+    pressed.cancel()
 
 
-async def test_health_knows_the_bot(telegram: FakeTelegram, relay: RelayProcess) -> None:
-    _, health = await relay.get("/health")
-    assert health["bot"] == {"running": True, "username": "relay_bot", "last_error": None}
+async def test_buttons_survive_a_restart(bot: BotRelay) -> None:
+    message = await bot.fire()
+    await bot.restart()
+    assert (await bot.press(message, "Ack")).text == "You have it: DiskFull"
+    await bot.telegram.until(lambda: "anna" in message.text)
+
+
+async def test_commands_from_before_an_outage_are_answered_and_not_executed(bot: BotRelay) -> None:
+    message = await bot.fire()
+    sent = bot.telegram.user_sends(CHAT, ANNA, f"/ack {code_in(message)}")
+    answer = await bot.answer_to(sent.id)
+    assert "has it" in answer.text
+    old = bot.telegram.chat(CHAT).next_id()
+    update = bot.telegram.chat(CHAT).wire_message(sent) | {"message_id": old, "date": int(sent.date) - 301}
+    bot.telegram.updates.push("message", update | {"text": f"/unack {code_in(message)}"})
+    await bot.telegram.until(lambda: "I was away" in bot.messages[-1].text)
+    assert "anna" in message.text
+
+
+async def test_an_anonymous_admin_is_told_why_nothing_is_done(bot: BotRelay) -> None:
+    message = await bot.fire()
+    chat = bot.telegram.chat(CHAT)
+    group = bot.telegram.add_user(1087968824, "Group", "GroupAnonymousBot")
+    sent = bot.telegram.user_sends(CHAT, group.id, f"/ack {code_in(message)}")
+    assert "anonymous" in (await bot.answer_to(sent.id)).text
+    assert chat.find(message.id) is message
+    assert "👤" not in message.text
+
+
+async def test_health_and_menus_know_the_bot(bot: BotRelay) -> None:
+    assert (await bot.health())["bot"] == {"running": True, "username": "relay_bot", "last_error": None}
+    await bot.telegram.until(lambda: f"chat:{BORIS}:ru" in bot.telegram.commands)
+    names = [command["command"] for command in bot.telegram.commands["default:"]]
+    assert names == ["whoami", "help"]
+    assert "silence" in [command["command"] for command in bot.telegram.commands[f"chat:{ANNA}:"]]
+
+
+async def test_the_list_shows_what_fires_and_who_has_it(bot: BotRelay) -> None:
+    await bot.fire()
+    await bot.post(wire_alert("HighLoad", severity="warning", instance="web <i>1</i>"), key="two")
+    answer = await bot.ask(VERA, "/alerts")
+    assert answer.text.startswith("2 alerts · critical 1 · warning 1")
+    assert answer.text.index("DiskFull") < answer.text.index("HighLoad")
+    assert "web <i>1</i>" in answer.text
+    assert "HighLoad" not in (await bot.ask(VERA, "/alerts critical")).text
+    assert "DiskFull" not in (await bot.ask(VERA, '/alerts instance=~"web.*"')).text
+    assert "Nothing that fires fits" in (await bot.ask(VERA, "/alerts mine")).text
+    assert "character" in (await bot.ask(VERA, "/alerts a=~(")).text
+
+
+async def test_a_long_list_is_grouped_and_its_pages_turn(bot: BotRelay) -> None:
+    alerts = [wire_alert(instance=f"db-{number}") for number in range(20)]
+    await bot.post(*alerts, wire_alert("HighLoad", severity="warning"))
+    answer = await bot.ask(VERA, "/alerts")
+    assert "DiskFull ×20" in answer.text
+    await bot.press(answer, "DiskFull ×20", VERA)
+    await bot.telegram.until(lambda: "1/3" in answer.text)
+    await bot.press(answer, "Next", VERA)
+    await bot.telegram.until(lambda: "2/3" in answer.text)
+    await bot.press(answer, "All names", VERA)
+    await bot.telegram.until(lambda: "HighLoad" in answer.text)
+
+
+async def test_status_and_stats_answer(bot: BotRelay) -> None:
+    message = await bot.fire()
+    await bot.press(message, "Ack")
+    status = await bot.ask(VERA, "/status")
+    assert "chat" in status.text
+    assert "No Alertmanager" in status.text
+    await bot.telegram.until(lambda: "anna" in message.text)
+    stats = await bot.ask(VERA, "/stats")
+    assert "1 × DiskFull" in stats.text
+    assert "acked 1" in stats.text
+    assert "/stats 7d" in (await bot.ask(VERA, "/stats soon")).text

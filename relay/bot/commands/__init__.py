@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from relay.access import Role
-from relay.bot.commands import acks, basics
+from relay.bot.commands import acks, basics, details, figures, lists
 from relay.bot.commands.command import Command
 
 __all__ = ["COMMANDS", "Command"]
@@ -16,6 +16,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "start": Command(None, basics.help_),
         "help": Command(None, basics.help_),
         "whoami": Command(None, basics.whoami),
+        "alerts": Command(Role.VIEWER, lists.alerts),
+        "alert": Command(Role.VIEWER, details.alert),
+        "status": Command(Role.VIEWER, figures.status),
+        "stats": Command(Role.VIEWER, figures.stats),
         "ack": Command(Role.RESPONDER, acks.ack),
         "unack": Command(Role.RESPONDER, acks.unack),
     }

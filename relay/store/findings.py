@@ -1,0 +1,113 @@
+"""What the state knows of alerts that fire: acks and runs for the merge with Alertmanager's list, all else as a fallback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from relay.clock import Millis
+from relay.notification import AlertState, AlertView
+from relay.severity import Severity
+from relay.store.schema import alert_groups, alerts, episodes, memberships
+
+Identity = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What Alertmanager does not know of an alert that fires."""
+
+    code: str
+    episode: int
+    acked_by: str
+    acked_at: Millis | None
+    ack_note: str
+    silenced_by: str
+    silenced_until: Millis | None
+    flapping: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """An alert as we knew it last, and the channels that show it."""
+
+    alertmanager: str
+    view: AlertView
+    channels: frozenset[str]
+
+
+def known_firing(conn: Connection, alertmanagers: Collection[str], now: Millis) -> Mapping[Identity, Known]:
+    """By (alertmanager, fingerprint)."""
+    statement = (
+        select(
+            alerts.c.alertmanager, alerts.c.fingerprint, alerts.c.code, alerts.c.episode, alerts.c.silenced_by,
+            alerts.c.silenced_until, alerts.c.flapping_until, episodes.c.acked_by, episodes.c.acked_at,
+            episodes.c.ack_note,
+        )
+        .join(episodes, episodes.c.id == alerts.c.episode_id)
+        .where(alerts.c.firing.is_(True), alerts.c.alertmanager.in_(list(alertmanagers)))
+    )  # fmt: skip
+    return {
+        (row.alertmanager, row.fingerprint): Known(
+            code=row.code,
+            episode=row.episode,
+            acked_by=row.acked_by,
+            acked_at=row.acked_at,
+            ack_note=row.ack_note,
+            silenced_by=row.silenced_by,
+            silenced_until=row.silenced_until,
+            flapping=row.flapping_until is not None and row.flapping_until > now,
+        )
+        for row in conn.execute(statement)
+    }
+
+
+def remembered_firing(conn: Connection, answered: Collection[str], now: Millis) -> list[Remembered]:
+    """What fires as far as we know, of all clusters but the `answered` ones; of those the test alerts alone."""
+    statement = select(alerts, episodes.c.acked_by, episodes.c.acked_at, episodes.c.ack_note).join(
+        episodes, episodes.c.id == alerts.c.episode_id
+    )
+    elsewhere = alerts.c.alertmanager.not_in(list(answered)) | alerts.c.exempt.is_(True)
+    rows = conn.execute(statement.where(alerts.c.firing.is_(True), elsewhere)).all()
+    listed = (
+        select(memberships.c.alert_id, memberships.c.channels)
+        .join(alerts, alerts.c.id == memberships.c.alert_id)
+        .where(alerts.c.firing.is_(True), elsewhere, memberships.c.open.is_(True))
+    )
+    channels: dict[int, set[str]] = {}
+    for alert_id, text in conn.execute(listed):
+        channels.setdefault(alert_id, set()).update(json.loads(text or "{}"))
+    return [
+        Remembered(alertmanager=row.alertmanager, view=_view(row, now), channels=frozenset(channels.get(row.id, ())))
+        for row in rows
+    ]
+
+
+def last_webhook(conn: Connection, alertmanager: str) -> Millis | None:
+    statement = select(func.max(alert_groups.c.message_at)).where(alert_groups.c.alertmanager == alertmanager)
+    return conn.execute(statement).scalar()
+
+
+def _view(row: object, now: Millis) -> AlertView:
+    values = row._asdict()  # type: ignore[attr-defined]  # a row of `select(alerts, …)`
+    inhibited = AlertState.INHIBITED if values["inhibited"] else AlertState.FIRING
+    return AlertView(
+        code=values["code"],
+        fingerprint=values["fingerprint"],
+        labels=json.loads(values["labels"]),
+        annotations=json.loads(values["annotations"]),
+        severity=Severity(values["severity"]),
+        state=AlertState.SILENCED if values["silenced"] else inhibited,
+        starts_at=values["starts_at"] or 0,
+        generator_url=values["generator_url"],
+        episode=values["episode"],
+        flapping=values["flapping_until"] is not None and values["flapping_until"] > now,
+        acked_by=values["acked_by"] or None,
+        acked_at=values["acked_at"],
+        ack_note=values["ack_note"],
+        silenced_by=values["silenced_by"],
+        silenced_until=values["silenced_until"],
+    )
