@@ -49,12 +49,15 @@ class Words:
     @cached_property
     def name(self) -> str:
         """The alert name that all share; else what Alertmanager grouped by; else the first alert's name."""
-        shared = self.labels.get("alertname") or self._view.group_labels.get("alertname")
-        if shared and shared.strip():
-            return one_line(shared, _LONGEST)
-        grouped = ", ".join(f"{name}={value}" for name, value in sorted(self._view.group_labels.items()) if value)
-        first = next((alert.name for alert in self._view.alerts if alert.name), "")
-        return one_line(grouped or first, _LONGEST) or self._texts.gettext("Alert without a name")
+        group = self._view.group_labels
+        candidates = (
+            self.labels.get("alertname", ""),
+            group.get("alertname", ""),
+            ", ".join(f"{name}={value}" for name, value in sorted(group.items()) if one_line(value, _LONGEST)),
+            next((alert.name for alert in self._view.alerts if alert.name), ""),
+        )
+        shown = (one_line(candidate, _LONGEST) for candidate in candidates)
+        return next((text for text in shown if text), "") or self._texts.gettext("Alert without a name")
 
     @cached_property
     def where(self) -> str:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from relay.clock import HOUR
-from relay.notification import AlertState, Kind, Notice
+from relay.notification import AlertState, Changes, Kind, Notice
 from relay.rendering import Renderer, builtin_templates
 from relay.rendering.scene import TEXT_LIMIT
 from tests.factories import NIGHT, make_alert_view, make_incident_view, make_notice, many_alerts
@@ -309,3 +309,11 @@ def test_without_users_templates_there_is_nothing_to_check() -> None:
 def test_short_templates_of_the_config_can_be_checked() -> None:
     assert Renderer().check_inline("{{ words.name }}: {{ now()|date('15:04') }}") == ""
     assert "nonsense" in Renderer().check_inline("{{ words.name|nonsense }}")
+
+
+@pytest.mark.parametrize("name", ["", "  ", "\x18", "\n\t"])
+def test_a_name_that_cannot_be_seen_is_no_name(name: str) -> None:
+    alert = make_alert_view(name)
+    notice = make_notice(make_incident_view(alert), Kind.REPLY, changes=Changes(fired=(alert,)))
+    for template in (MESSAGE, "telegram/reply.html.j2", "telegram/farewell.html.j2"):
+        assert "Alert without a name" in builtin(template, notice)
