@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword, Session, TLSSetupException
 
@@ -212,8 +212,8 @@ class _Session(SMTP):
     def abort(self) -> None:
         """Closes the connection at once, under TLS the socket below: in the middle of a handshake nothing else helps."""
         transport = self._original_transport or self.transport
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
+        if transport is not None:
+            cast("asyncio.Transport", transport).abort()  # uvloop's is none by class
 
     async def abandon(self) -> None:
         """Closes the connection and waits for its end; a handshake that was broken off never tells of it."""
