@@ -54,7 +54,7 @@ def iso(at: Millis) -> str:
 
 
 def wire_alert(
-    name: str = "DiskFull", *, firing: bool = True, starts: Millis = START, ends: Millis | None = None, **labels: str
+    name: str = "DiskFull", *, firing: bool = True, starts: Millis = START, ends: Millis | None = None, **labels: Any
 ) -> dict[str, object]:
     """An alert as Alertmanager writes it; `annotations` may be given as `summary=`."""
     annotations = {"summary": labels.pop("summary")} if "summary" in labels else {}

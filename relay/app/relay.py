@@ -61,6 +61,7 @@ class Relay:
         self._log = logs.get("app")
         self._stopping = asyncio.Event()
         self._stop_requests = 0
+        self.opened = asyncio.Event()  # every platform's library is imported
         self._supervisor: asyncio.Task[None] | None = None
         self._stopper: asyncio.Task[None] | None = None
         self._open = AsyncExitStack()
@@ -159,6 +160,7 @@ class Relay:
             tasks.create_task(self._route_anew(), name="route anew")
             client = await open_telegram(self._config, resources)
             channels = await open_channels(self._config, self._renderer, session, resources, client)
+            self.opened.set()
             self._delivery = Delivery(channels, self._surroundings())
             tasks.create_task(self._delivery.run(self._stopping), name="delivery")
             if client is not None:
