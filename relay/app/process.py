@@ -31,7 +31,7 @@ async def _serve(config: Config, listen: str | None) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, relay.request_stop)
-    settling = asyncio.create_task(_settle_memory(relay), name="memory")
+    settling = asyncio.create_task(settle_memory(relay), name="memory")
     try:
         await relay.wait()
     except Exception:
@@ -42,7 +42,7 @@ async def _serve(config: Config, listen: str | None) -> int:
     return 0
 
 
-async def _settle_memory(relay: Relay) -> None:
+async def settle_memory(relay: Relay) -> None:
     """What was imported stays: walking it again at every full collection would stop the event loop for 50 ms and more.
 
     Small collections are made rarer, too: a webhook of 5,000 alerts is many objects and no garbage cycles.

@@ -83,6 +83,9 @@ class Bookkeeper:
             plain=attempt.notice.plain,
             rng=self._around.rng,
         )
+        if decision.dead and attempt.notice.kind is Kind.ATTACH and error.scope == "post":
+            await self._skip_list(attempt, error)  # a list that nobody takes must not bury the message
+            return None
         failure = failure_of(error, decision, attempt.notice, now)
 
         def work(conn: Connection) -> None:
@@ -100,6 +103,13 @@ class Bookkeeper:
         more = {} if decision.pause is None else {"pause_ms": decision.pause}
         self._log.warning(outcome, **self._what(attempt), reason=error.reason, error=error.detail, **more)
         return decision.pause
+
+    async def _skip_list(self, attempt: Attempt, error: DeliveryError) -> None:
+        post, channel, now = attempt.post, attempt.channel, self._around.clock()
+        skipped = progress_of(attempt.notice, Sent(remote={}), "")
+        await self._write(lambda conn: record_progress(conn, post.id, skipped, now, attempt.lease))
+        self._around.metrics.notification_failures.labels(channel.name, channel.type, error.reason).inc()
+        self._log.warning("list not attached", **self._what(attempt), reason=error.reason, error=error.detail)
 
     async def _write(self, work: Callable[[Connection], None]) -> None:
         while True:

@@ -157,7 +157,7 @@ def test_the_text_is_the_one_that_was_agreed_on(
         options=OPTIONS.get(case),
     )
     golden = GOLDEN / f"{template}.{case}.{language}.{kind}"
-    if os.environ.get("RELAY_UPDATE_GOLDEN"):
+    if os.environ.get("GOLDEN_UPDATE"):
         golden.write_text(text, encoding="utf-8", newline="")
     with golden.open(encoding="utf-8", newline="") as expected:
         assert text == expected.read()
