@@ -51,8 +51,8 @@ types: setup ## mypy, strict
 architecture: setup ## Imports run downwards only
 	@$(BIN)/lint-imports --no-logo
 
-unit: setup ## Unit, contract and property tests (ARGS="-k name")
-	@$(PYTEST) tests/unit tests/contract tests/property $(ARGS)
+unit: setup ## Unit tests (ARGS="-k name")
+	@$(PYTEST) tests/unit $(ARGS)
 
 golden: setup ## Write the golden files of tests/golden anew; read the diff before committing
 	@GOLDEN_UPDATE=1 $(BIN)/python -m pytest -q tests $(or $(ARGS),-k golden)
