@@ -85,7 +85,8 @@ class BotRelay:
     async def fire(self, **labels: str) -> Message:
         """A webhook with one alert; its message in the chat."""
         known = len(self.messages)
-        await self.post(wire_alert(starts=int(time.time() * 1000), **{"instance": "db-1", "summary": "full", **labels}))
+        more: dict[str, Any] = {"instance": "db-1", "summary": "full", **labels}
+        await self.post(wire_alert(starts=int(time.time() * 1000), **more))
         await self.telegram.until(lambda: len(self.messages) > known)
         return self.messages[known]
 

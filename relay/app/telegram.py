@@ -29,6 +29,7 @@ from relay.queries import Queries
 from relay.rendering import Renderer
 from relay.rendering.translations import load_translations
 from relay.server.operations import BotState
+from relay.silencing import Silencer
 from relay.store.database import Database
 from relay.store.leases import LeaseKeeper
 
@@ -96,6 +97,7 @@ def _desk(around: BotSurroundings, channels: Sequence[Channel]) -> Desk:
         database=around.database,
         acker=Acker(lambda scope: Turn(scope, around.policy, around.new_id, around.clock()), around.policy.severities),
         queries=Queries(around.database, around.clusters, around.policy.router, around.policy.severities, around.clock),
+        silencer=Silencer(around.clusters, around.policy.router, around.clock),
         channels=tuple(config.channels),
         started_at=around.clock(),
         people=People(config.users, config.chats),

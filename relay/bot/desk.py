@@ -19,6 +19,7 @@ from relay.metrics import Metrics
 from relay.queries import Queries
 from relay.routing import Router
 from relay.severity import SeverityMap
+from relay.silencing import Silencer
 from relay.store.database import Database
 
 
@@ -60,6 +61,7 @@ class Desk:
     database: Database
     acker: Acker
     queries: Queries
+    silencer: Silencer
     channels: Sequence[str]
     started_at: Millis
     people: People

@@ -180,11 +180,11 @@ def public_link(url: str) -> bool:
 def keyboard(value: Any) -> Buttons:
     """The rows of an inline keyboard as stored; an absent or empty one is no keyboard. Raises `Refusal`."""
     markup = decoded(value, dict, "reply markup")
-    if not markup:
+    if not markup or markup.get("force_reply") is True:  # a question: no buttons
         return []
     rows = markup.get("inline_keyboard")
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise Refusal("object expected as reply markup: this stand-in knows inline keyboards alone")
+        raise Refusal("object expected as reply markup: this stand-in knows inline keyboards and questions alone")
     kept = [[_button(button) for button in row] for row in rows]
     if any(len(row) > 8 for row in kept) or sum(map(len, kept)) > 100:
         raise Refusal("REPLY_MARKUP_TOO_LONG")

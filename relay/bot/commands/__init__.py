@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from relay.access import Role
-from relay.bot.commands import acks, basics, details, figures, lists
+from relay.bot.commands import acks, basics, details, figures, lists, silence_flow, silences
 from relay.bot.commands.command import Command
 
 __all__ = ["COMMANDS", "Command"]
@@ -20,6 +20,10 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "alert": Command(Role.VIEWER, details.alert),
         "status": Command(Role.VIEWER, figures.status),
         "stats": Command(Role.VIEWER, figures.stats),
+        "silence": Command(Role.RESPONDER, silence_flow.command, reply=silence_flow.reply),
+        "silences": Command(Role.VIEWER, silences.silences),
+        "unsilence": Command(Role.RESPONDER, silences.unsilence),
+        "extend": Command(Role.RESPONDER, silences.extend),
         "ack": Command(Role.RESPONDER, acks.ack),
         "unack": Command(Role.RESPONDER, acks.unack),
     }

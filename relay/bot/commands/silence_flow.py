@@ -1,0 +1,248 @@
+"""Making a silence step by step: how long, which labels, what it would hit, confirm. A draft belongs to one person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from relay.alertmanager import AlertmanagerError
+from relay.bot.commands import silence_pages as pages
+from relay.bot.commands.silence_bounds import EXAMPLE, ensure_allowed, next_morning
+from relay.bot.commands.subject import Subject, post_subject
+from relay.bot.desk import Desk
+from relay.bot.values import Answer, Request, Sorry, Tap
+from relay.clock import HOUR, Millis
+from relay.durations import parse_duration
+from relay.matchers import format_matchers, parse_matchers
+from relay.silencing import Choice, Plan, choices_of
+from relay.store.chronicle import record_event
+from relay.store.conversations import Draft, drafts_of, drop_draft, save_draft
+from relay.store.rows import HistoryRow
+from relay.text import one_line
+
+KEEP: Millis = HOUR
+KIND = "silence"
+MAX_REASON = 500
+_TOKEN = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
+
+
+async def tap_silence(desk: Desk, request: Request) -> Tap:
+    """The button below an alert."""
+    subject = await post_subject(desk, request)
+    return begin(desk, request, subject)
+
+
+def begin(desk: Desk, request: Request, subject: Subject) -> Tap:
+    _ = request.own_texts.gettext
+    if not subject.firing:
+        return Tap(toast=_("%(what)s is resolved already.") % {"what": subject.title})
+    if subject.view.alertmanager not in desk.clusters:
+        return Tap(toast=_("No Alertmanager is configured: nothing can be asked or silenced."), alert=True)
+    plan = Plan(
+        alertmanager=subject.view.alertmanager,
+        choices=choices_of(subject.view.firing),
+        incident_id=subject.view.id or None,
+    )
+
+    async def then() -> Answer:
+        draft = await _keep(desk, request, _new(desk, request), plan)
+        return pages.durations(desk, request, draft, plan)
+
+    return Tap(then=then)
+
+
+async def command(desk: Desk, request: Request) -> Answer:
+    """`/silence DURATION MATCHER … [-- reason]`. Raises `Sorry` that says what is wrong."""
+    if not desk.clusters:
+        raise Sorry(request.texts.gettext("No Alertmanager is configured: nothing can be asked or silenced."))
+    if not request.rest:
+        return await pages.pick(desk, request)
+    plan = _parse(request)
+    ensure_allowed(desk, request, plan.ends(request.now))
+    hits = await desk.silencer.hits(plan.matchers)
+    hit = [name for name, count in hits if count]
+    if len(hits) == 1 or len(hit) == 1:
+        plan = replace(plan, alertmanager=hit[0] if hit else hits[0][0])
+    draft = await _keep(desk, request, _new(desk, request), plan)
+    if not plan.alertmanager:
+        return pages.clusters(desk, request, draft, plan, hits)
+    return await pages.preview(desk, request, draft, plan, edit=False)
+
+
+async def reply(desk: Desk, request: Request) -> Answer | None:
+    """What somebody wrote in answer to our question; None if we asked nothing."""
+    for draft in await desk.database.read(drafts_of, request.person.id, request.place.chat_id, request.now):
+        plan = Plan.from_json(draft.state)
+        if plan.asked is not None and plan.asked == request.reply_to:
+            return await _take_reply(desk, request, draft, plan)
+    return None
+
+
+async def _take_reply(desk: Desk, request: Request, draft: Draft, plan: Plan) -> Answer:
+    if plan.asking == "reason":
+        plan = replace(plan, reason=one_line(request.rest, MAX_REASON), asked=None, asking="")
+        await _keep(desk, request, draft, plan)
+        return await pages.preview(desk, request, draft, plan, edit=False)
+    try:
+        length = parse_duration(request.rest)
+    except ValueError as error:
+        raise Sorry(str(error)) from None
+    plan = replace(plan, length=length, until=None, asked=None, asking="")
+    ensure_allowed(desk, request, plan.ends(request.now))
+    await _keep(desk, request, draft, plan)
+    return pages.labels(desk, request, draft, plan, edit=False)
+
+
+async def tap_draft(desk: Desk, request: Request, draft: Draft, action: str) -> Tap:
+    """A button of a draft; only its owner's taps count."""
+    _ = request.own_texts.gettext
+    if draft.owner != request.person.id:
+        return Tap(toast=_("Somebody else is composing this. Tap Silence below the alert for your own."), alert=True)
+    plan = Plan.from_json(draft.state)
+    letter, rest = action[:1], action[1:]
+    steps: dict[str, Callable[[], Awaitable[Answer | None]]] = {
+        "d": lambda: _choose_length(desk, request, draft, plan, rest),
+        "t": lambda: _toggle(desk, request, draft, plan, rest),
+        "l": lambda: _show_labels(desk, request, draft, plan),
+        "p": lambda: _preview(desk, request, draft, plan),
+        "k": lambda: _choose_cluster(desk, request, draft, plan, rest),
+        "r": lambda: _ask(desk, request, draft, plan, "reason"),
+        "c": lambda: _confirm(desk, request, draft, plan, sure=False),
+        "y": lambda: _confirm(desk, request, draft, plan, sure=True),
+        "x": lambda: _cancel(desk, request, draft),
+    }
+    if letter not in steps:
+        raise Sorry(_("This button no longer works. /alerts shows what fires now."))
+    if letter in "cy":
+        ensure_allowed(desk, request, plan.ends(request.now))
+    return Tap(then=steps[letter])
+
+
+async def _choose_length(desk: Desk, request: Request, draft: Draft, plan: Plan, chosen: str) -> Answer:
+    if chosen == "o":
+        return await _ask(desk, request, draft, plan, "length")
+    if chosen == "m":
+        plan = replace(plan, until=next_morning(request), length=None)
+    else:
+        try:
+            plan = replace(plan, length=parse_duration(chosen), until=None)
+        except ValueError as error:
+            raise Sorry(str(error)) from None
+    ensure_allowed(desk, request, plan.ends(request.now))
+    await _keep(desk, request, draft, plan)
+    return pages.labels(desk, request, draft, plan, edit=True)
+
+
+async def _toggle(desk: Desk, request: Request, draft: Draft, plan: Plan, index: str) -> Answer:
+    plan = plan.toggled(int(index) if index.isascii() and index.isdigit() else -1)
+    await _keep(desk, request, draft, plan)
+    return pages.labels(desk, request, draft, plan, edit=True)
+
+
+async def _show_labels(desk: Desk, request: Request, draft: Draft, plan: Plan) -> Answer:
+    return pages.labels(desk, request, draft, plan, edit=True)
+
+
+async def _preview(desk: Desk, request: Request, draft: Draft, plan: Plan) -> Answer:
+    return await pages.preview(desk, request, draft, plan, edit=True)
+
+
+async def _choose_cluster(desk: Desk, request: Request, draft: Draft, plan: Plan, index: str) -> Answer:
+    names = desk.silencer.clusters
+    number = int(index) if index.isascii() and index.isdigit() else -1
+    if not 0 <= number < len(names):
+        raise Sorry(request.texts.gettext("This button no longer works. /alerts shows what fires now."))
+    plan = replace(plan, alertmanager=names[number])
+    await _keep(desk, request, draft, plan)
+    return await pages.preview(desk, request, draft, plan, edit=True)
+
+
+async def _ask(desk: Desk, request: Request, draft: Draft, plan: Plan, what: str) -> Answer:
+    _ = request.texts.gettext
+    question = _("How long? Reply with a duration such as 90m or 2d.") if what == "length" else _("Why? Reply to this.")
+
+    async def sent(message_id: int) -> None:
+        await _keep(desk, request, draft, replace(plan, asked=message_id, asking=what))
+
+    return Answer(text=question, asks=True, sent=sent)
+
+
+async def _cancel(desk: Desk, request: Request, draft: Draft) -> Answer:
+    await desk.database.write(drop_draft, draft.token)
+    return Answer(text=request.texts.gettext("Cancelled, nothing was silenced."), edit=True)
+
+
+async def _confirm(desk: Desk, request: Request, draft: Draft, plan: Plan, *, sure: bool) -> Answer | None:
+    """Makes it. The draft is gone first, so that two taps make one silence, and back if Alertmanager refuses."""
+    ends = plan.ends(request.now)
+    if ends is None or ends <= request.now:
+        return pages.durations(desk, request, draft, plan, edit=True)
+    if not sure and (question := await pages.second_thought(desk, request, draft, plan)) is not None:
+        return question
+    if not await desk.database.write(drop_draft, draft.token):
+        return None
+    comment = plan.reason or request.texts.gettext("Silenced from Telegram")
+    try:
+        silence_id = await desk.silencer.create(plan, ends, request.person.signature, comment)
+    except AlertmanagerError as error:
+        await _keep(desk, request, draft, plan)
+        return await pages.preview(desk, request, draft, plan, edit=True, problem=str(error))
+    await _record(desk, request, plan, silence_id)
+    await desk.refresh(plan.alertmanager)
+    return await pages.made(desk, request, plan.alertmanager, silence_id, fresh=True, edit=True)
+
+
+async def _record(desk: Desk, request: Request, plan: Plan, silence_id: str) -> None:
+    detail = f"{format_matchers(plan.matchers)} ({plan.alertmanager} {silence_id})"
+    row = HistoryRow(
+        id=desk.new_id(),
+        at=request.now,
+        kind="silenced",
+        actor=request.person.name,
+        detail=detail,
+        incident_id=plan.incident_id,
+    )
+    await desk.database.write(record_event, row)
+
+
+def _new(desk: Desk, request: Request) -> Draft:
+    return Draft(
+        token=desk.new_token(),
+        owner=request.person.id,
+        chat=request.place.chat_id,
+        kind=KIND,
+        state={},
+        expires_at=request.now + KEEP,
+    )
+
+
+async def _keep(desk: Desk, request: Request, draft: Draft, plan: Plan) -> Draft:
+    kept = replace(draft, state=plan.as_json(), expires_at=request.now + KEEP)
+    await desk.database.write(save_draft, kept)
+    return kept
+
+
+async def begin_from(desk: Desk, request: Request, plan: Plan) -> Answer:
+    """A draft for what was picked from a list."""
+    draft = await _keep(desk, request, _new(desk, request), plan)
+    return pages.durations(desk, request, draft, plan)
+
+
+def _parse(request: Request) -> Plan:
+    _ = request.texts.gettext
+    text, _dashes, reason = request.rest.partition(" -- ")
+    first, *rest = _TOKEN.findall(text) or [""]
+    try:
+        length = parse_duration(first)
+        matchers = parse_matchers(" ".join(rest)) if text.count("{") else [
+            matcher for token in rest for matcher in parse_matchers(token.rstrip(","))
+        ]  # fmt: skip
+    except ValueError as error:
+        raise Sorry(_("%(problem)s. For example: %(example)s") % {"problem": error, "example": EXAMPLE}) from None
+    if not matchers:
+        raise Sorry(_("Say which alerts. For example: %(example)s") % {"example": EXAMPLE})
+    choices = tuple(
+        Choice(name=one.name, value=one.value, is_regex=one.is_regex, is_equal=one.is_equal) for one in matchers
+    )
+    return Plan(choices=choices, length=length, reason=one_line(reason, MAX_REASON), typed=True)
