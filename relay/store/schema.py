@@ -67,7 +67,7 @@ alerts = Table(
     _flag("unconfirmed"),  # reopened by a late message; rings once the API lists it as firing
     _text("recent_starts"),  # JSON list of times, for flapping
     _time("flapping_until"),
-    UniqueConstraint("alertmanager", "fingerprint", name="alerts_identity"),
+    UniqueConstraint("fingerprint", "alertmanager", name="alerts_identity"),
     Index("alerts_firing", "alertmanager", "firing"),
     Index("alerts_code", "code"),
     Index("alerts_flapping", "flapping_until"),
@@ -102,7 +102,7 @@ alert_groups = Table(
     _number("revision"),
     Column("incident_id", BigInteger),  # the current or last run
     _time("message_at"),
-    UniqueConstraint("alertmanager", "receiver", "key_hash", name="alert_groups_identity"),
+    UniqueConstraint("key_hash", "receiver", "alertmanager", name="alert_groups_identity"),
     Index("alert_groups_code", "code"),
 )
 

@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("incident_id", sa.BigInteger(), nullable=True),
         sa.Column("message_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("alertmanager", "receiver", "key_hash", name="alert_groups_identity"),
+        sa.UniqueConstraint("key_hash", "receiver", "alertmanager", name="alert_groups_identity"),
     )
     op.create_index("alert_groups_code", "alert_groups", ["code"], unique=False)
     op.create_table(
@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.Column("recent_starts", sa.Text(), server_default="", nullable=False),
         sa.Column("flapping_until", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("alertmanager", "fingerprint", name="alerts_identity"),
+        sa.UniqueConstraint("fingerprint", "alertmanager", name="alerts_identity"),
     )
     op.create_index("alerts_code", "alerts", ["code"], unique=False)
     op.create_index("alerts_firing", "alerts", ["alertmanager", "firing"], unique=False)
