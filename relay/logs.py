@@ -90,12 +90,14 @@ class _Formatter(logging.Formatter):
             event["exception"] = self.formatException(record.exc_info)
         if record.stack_info:
             event["stack"] = record.stack_info
-        return self._write(self._plain(event))
+        return self._write({name: self._plain(value) for name, value in event.items()})
 
     def _plain(self, value: object, depth: int = 0) -> Any:
         """The value as JSON knows it, without secrets; whatever it is, this does not fail."""
-        if value is None or isinstance(value, bool):
-            return value
+        if type(value) is str:  # nearly always
+            return self._mask(value)
+        if value is None or isinstance(value, bool) or (type(value) is int and -1000 < value < 1000):
+            return value  # shorter than any secret that is masked
         if isinstance(value, int | float):
             shown = _text(value)
             whole = abs(value) < 2**63 and self._mask(shown) == shown  # JSON knows no NaN, readers no larger numbers
@@ -135,6 +137,8 @@ def _field_name(name: str) -> str:
 
 
 def _logfmt_value(value: object) -> str:
+    if type(value) is int:
+        return str(value)
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -175,6 +179,9 @@ def configure(level: Level, fmt: Format, stream: TextIO | None = None, secrets: 
     root.addHandler(_Handler(stream or sys.stderr, fmt, mask))
     root.setLevel(logging.INFO if threshold <= logging.DEBUG else max(threshold, logging.WARNING))
     logging.getLogger("relay").setLevel(threshold)
+    # none of it is shown, and gathering it takes longer than the rest (the logging HOWTO's "Optimization")
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # noqa: SLF001  as the HOWTO says
     logging.captureWarnings(capture=True)
     sys.excepthook = _log_uncaught
     for secret in secrets:

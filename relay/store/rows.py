@@ -1,4 +1,4 @@
-"""The rows a change works on, as plain mutable records; JSON columns stay text until somebody needs them."""
+"""The rows a change works on, as plain mutable records in the order of their columns; JSON columns stay text until needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from relay.clock import Millis
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class AlertRow:
     """(alertmanager, fingerprint). Its state is kept once; groups only list it."""
 
@@ -36,7 +36,7 @@ class AlertRow:
     flapping_until: Millis | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class EpisodeRow:
     """One run of an alert from firing to resolved; an ack belongs to it."""
 
@@ -51,7 +51,7 @@ class EpisodeRow:
     ack_note: str = ""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class GroupRow:
     """(alertmanager, receiver, groupKey); eternal. Its revision grows with every visible change."""
 
@@ -68,7 +68,7 @@ class GroupRow:
     message_at: Millis | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class IncidentRow:
     """One run of a group from its first firing alert to its last resolved."""
 
@@ -87,7 +87,7 @@ class IncidentRow:
     silence_rev: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class MembershipRow:
     """An alert in an incident, with the group's revisions at which it joined, fired, changed and left."""
 
@@ -105,7 +105,7 @@ class MembershipRow:
     absent: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class PostRow:
     """The view of one incident at one channel. `due_at` is None while it shows the newest state."""
 
@@ -132,7 +132,7 @@ class PostRow:
     created_at: Millis | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class HistoryRow:
     """Append-only: what happened, when, and by whom."""
 

@@ -6,16 +6,17 @@ Set-wise reading and writing is what makes a batch of webhooks one handful of st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Dialect, Select, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Dialect, Select, Table, bindparam, insert, update
 
 from relay.store import schema
+from relay.store.loading import LOADING
 from relay.store.rows import (
     AlertRow,
     EpisodeRow,
@@ -67,19 +68,18 @@ class Rows(Generic[Row]):
         self._rows[self._key(row)] = row
         return row
 
-    def read(self, conn: Connection, condition: Select[Any]) -> list[Row]:
+    def read(self, conn: Connection, statement: Select[Any], keys: Iterable[Any]) -> list[Row]:
+        """Rows for these keys, in chunks; what is here already stays as it was changed."""
         found = []
-        for values in conn.execute(condition):
-            row = self._type(**dict(zip(self._names, values, strict=True)))
-            key = self._key(row)
-            if key not in self._rows:
-                self._rows[key] = row
-                self._stored[key] = tuple(values)
-            found.append(self._rows[key])
+        for chunk in chunks(keys):
+            for values in conn.execute(statement, {"keys": chunk}):
+                row = self._type(*values)
+                key = self._key(row)
+                if key not in self._rows:
+                    self._rows[key] = row
+                    self._stored[key] = tuple(values)
+                found.append(self._rows[key])
         return found
-
-    def select(self) -> Select[Any]:
-        return select(*(self.table.c[name] for name in self._names))
 
     def write(self, conn: Connection) -> None:
         new, changed = [], []
@@ -133,78 +133,45 @@ class Scope:
     of_incident: dict[int, list[PostRow]] = field(default_factory=dict)
 
     def load_groups(self, keys: Iterable[tuple[str, str, str]]) -> None:
-        """Groups by (alertmanager, receiver, hash of groupKey), with the posts of their last incidents."""
-        wanted = {key for key in keys if key not in self.by_key}
-        table = schema.alert_groups
-        for chunk in chunks({key[2] for key in wanted}):
-            statement = self.groups.select().where(table.c.key_hash.in_(chunk)).order_by(table.c.id)
-            for row in self.groups.read(self.conn, statement.with_for_update()):
-                self.by_key[row.alertmanager, row.receiver, row.key_hash] = row
+        """Groups by (alertmanager, receiver, hash of groupKey)."""
+        wanted = {key[2] for key in keys if key not in self.by_key}
+        self._know_groups(self.groups.read(self.conn, LOADING.groups_by_hash, wanted))
 
-    def load_groups_by_id(self, ids: Iterable[int]) -> None:
-        table = schema.alert_groups
-        for chunk in chunks({id_ for id_ in ids if self.groups.get(id_) is None}):
-            statement = self.groups.select().where(table.c.id.in_(chunk)).order_by(table.c.id)
-            for row in self.groups.read(self.conn, statement.with_for_update()):
-                self.by_key[row.alertmanager, row.receiver, row.key_hash] = row
+    def _know_groups(self, rows: Iterable[GroupRow]) -> None:
+        self.by_key.update({(row.alertmanager, row.receiver, row.key_hash): row for row in rows})
 
     def load_incidents(self, ids: Iterable[int | None]) -> None:
         """Incidents with their groups and posts; memberships come with alerts."""
         wanted = {id_ for id_ in ids if id_ is not None and self.incidents.get(id_) is None}
-        table = schema.incidents
-        found: list[IncidentRow] = []
-        for chunk in chunks(wanted):
-            found += self.incidents.read(
-                self.conn, self.incidents.select().where(table.c.id.in_(chunk)).order_by(table.c.id)
-            )
-        self.load_groups_by_id(incident.group_id for incident in found)
-        for chunk in chunks(incident.id for incident in found):
-            statement = self.posts.select().where(schema.posts.c.incident_id.in_(chunk)).order_by(schema.posts.c.id)
-            for post in self.posts.read(self.conn, statement.with_for_update()):
-                self.of_incident.setdefault(post.incident_id, []).append(post)
+        found = self.incidents.read(self.conn, LOADING.incidents, wanted)
+        groups = {incident.group_id for incident in found if self.groups.get(incident.group_id) is None}
+        self._know_groups(self.groups.read(self.conn, LOADING.groups_by_id, groups))
+        for post in self.posts.read(self.conn, LOADING.posts, (incident.id for incident in found)):
+            self.of_incident.setdefault(post.incident_id, []).append(post)
 
     def load_alerts(self, identities: Iterable[tuple[str, str]]) -> None:
         """Alerts by (alertmanager, fingerprint) with their last episodes and where they are listed."""
         wanted = {identity for identity in identities if identity not in self.by_identity}
-        self._take_alerts(wanted, schema.alerts.c.fingerprint, {fingerprint for _, fingerprint in wanted})
+        found = self.alerts.read(self.conn, LOADING.alerts_by_fingerprint, {fingerprint for _, fingerprint in wanted})
+        self._take_alerts([row for row in found if (row.alertmanager, row.fingerprint) in wanted])
 
     def load_alerts_by_id(self, ids: Iterable[int]) -> None:
         wanted = {id_ for id_ in ids if self.alerts.get(id_) is None}
-        self._take_alerts(None, schema.alerts.c.id, wanted)
+        self._take_alerts(self.alerts.read(self.conn, LOADING.alerts_by_id, wanted))
 
-    def _take_alerts(self, wanted: Collection[tuple[str, str]] | None, column: Any, values: Iterable[Any]) -> None:
-        found: list[AlertRow] = []
-        for chunk in chunks(values):
-            statement = self.alerts.select().where(column.in_(chunk)).order_by(schema.alerts.c.fingerprint)
-            found += self.alerts.read(self.conn, statement.with_for_update())
-        taken = [row for row in found if wanted is None or (row.alertmanager, row.fingerprint) in wanted]
+    def _take_alerts(self, taken: Sequence[AlertRow]) -> None:
         self.by_identity.update({(row.alertmanager, row.fingerprint): row for row in taken})
-        for chunk in chunks(row.episode_id for row in taken if row.episode_id is not None):
-            self.episodes.read(self.conn, self.episodes.select().where(schema.episodes.c.id.in_(chunk)))
-        self._load_listings([row.id for row in taken])
-
-    def _load_listings(self, alert_ids: Sequence[int]) -> None:
-        """Memberships of alerts in incidents that are open or the last of their group."""
-        member, incident, group = schema.memberships, schema.incidents, schema.alert_groups
-        current = (
-            self.memberships.select()
-            .join(incident, incident.c.id == member.c.incident_id)
-            .join(group, group.c.id == incident.c.group_id)
-            .where((incident.c.closed_at.is_(None)) | (group.c.incident_id == incident.c.id))
-        )
-        found: list[MembershipRow] = []
-        for chunk in chunks(alert_ids):
-            found += self.memberships.read(self.conn, current.where(member.c.alert_id.in_(chunk)))
-        for row in found:
+        self.episodes.read(self.conn, LOADING.episodes, (row.episode_id for row in taken if row.episode_id is not None))
+        listed = self.memberships.read(self.conn, LOADING.listings, (row.id for row in taken))
+        for row in listed:
             self.list(row)
-        self.load_incidents(row.incident_id for row in found)
+        self.load_incidents(row.incident_id for row in listed)
 
     def load_members(self, incident_id: int) -> list[MembershipRow]:
         """All memberships of an incident with their alerts; for the few changes that concern every one."""
-        member = schema.memberships
-        rows = self.memberships.read(self.conn, self.memberships.select().where(member.c.incident_id == incident_id))
+        rows = self.memberships.read(self.conn, LOADING.members, [incident_id])
         self.load_alerts_by_id(row.alert_id for row in rows)
-        return [self.memberships[row.incident_id, row.alert_id] for row in rows]
+        return rows
 
     def list(self, row: MembershipRow) -> None:
         """Makes a membership known to its alert."""
