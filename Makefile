@@ -55,7 +55,7 @@ unit: setup ## Unit tests (ARGS="-k name")
 	@$(PYTEST) tests/unit $(ARGS)
 
 golden: setup ## Write the golden files of tests/golden anew; read the diff before committing
-	@GOLDEN_UPDATE=1 $(BIN)/python -m pytest -q tests $(or $(ARGS),-k golden)
+	@GOLDEN_UPDATE=1 UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/unit $(or $(ARGS),-k "golden or rendering")
 
 bench: setup servers ## Run bench/, print its table, write bench/results.json
 	@$(BIN)/python -m bench $(ARGS)
