@@ -90,6 +90,7 @@ class Acker:
             note: for the others; at most `MAX_NOTE` characters are kept.
             listed: what the API says fires: an alert of which we knew nothing begins its episode here.
         """
+        who, note = storable(who), storable(note)[:MAX_NOTE]
         scope, turn = self._open(conn, identities)
         for identity, found in (listed or {}).items():
             if identity in identities:
@@ -99,14 +100,14 @@ class Acker:
         changed = 0
         for alert, episode in firing:
             if not episode.acked_by:
-                episode.acked_by, episode.acked_at = storable(who), turn.now
-                episode.ack_note = storable(note)[:MAX_NOTE]
-                _show(turn, alert, "acked", who, episode.ack_note)
+                episode.acked_by, episode.acked_at, episode.ack_note = who, turn.now, note
+                _show(turn, alert, "acked", who, note)
                 changed += 1
         return _finish(scope, turn, changed, len(firing), earlier)
 
     def unack(self, conn: Connection, identities: Collection[Identity], who: str) -> Acked:
         """Gives back what fires, whoever has it."""
+        who = storable(who)
         scope, turn = self._open(conn, identities)
         firing = _firing(scope, identities)
         changed = 0

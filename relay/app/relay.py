@@ -29,6 +29,7 @@ from relay.poller import Poller
 from relay.rendering import Renderer
 from relay.routing import Router
 from relay.server import Operations, Server, Webhooks
+from relay.server.arrivals import Arrivals
 from relay.server.credentials import Credentials
 from relay.server.operations import Standing
 from relay.server.sources import Sources
@@ -98,7 +99,8 @@ class Relay:
         )
         server = config.server if listen is None else config.server.model_copy(update={"listen": listen})
         self._door = telegram_door(config)
-        self._server = Server(server, webhooks, operations, extra=self._door.routes() if self._door else ())
+        extra = Arrivals(self.database, Credentials(config.server.auth)).routes()
+        self._server = Server(server, webhooks, operations, extra=[*extra, *(self._door.routes() if self._door else ())])
 
     @property
     def address(self) -> tuple[str, int]:
@@ -166,6 +168,7 @@ class Relay:
             if client is not None:
                 bot = await build_bot(client, self._bot_surroundings(), channels, self._delivery, self._door)
                 tasks.create_task(bot.run(self._stopping), name="bot")
+                tasks.create_task(bot.chores.run(self._stopping), name="bot chores")
         await self.keeper.release()
 
     def _surroundings(self) -> Surroundings:

@@ -15,6 +15,7 @@ from aiogram.types import TelegramObject
 from aiogram.utils.backoff import BackoffConfig
 
 from relay import logs
+from relay.bot.chores import Chores
 from relay.bot.desk import Desk
 from relay.bot.menus import announce
 from relay.bot.messenger import Budget, Messenger
@@ -64,6 +65,7 @@ class TelegramBot:
         self._log = logs.get("bot")
         self._in_hand = _InHand()
         self.messenger = Messenger(bot, budget, desk.monotonic)
+        self.chores = Chores(desk, self.messenger, keeper)
         self._dispatcher = Dispatcher()
         self._dispatcher.update.outer_middleware(self._in_hand)
         self._dispatcher.include_router(make_router(Reception(desk), self.messenger))

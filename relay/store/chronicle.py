@@ -7,13 +7,15 @@ from dataclasses import asdict, fields
 
 from sqlalchemy import Connection, insert, select
 
+from relay.alerts import storable
 from relay.store.rows import HistoryRow
 from relay.store.schema import history
 from relay.store.scope import CHUNK
 
 
 def record_event(conn: Connection, row: HistoryRow) -> None:
-    conn.execute(insert(history).values(**asdict(row)))
+    texts = {"actor": storable(row.actor), "detail": storable(row.detail)}
+    conn.execute(insert(history).values(**(asdict(row) | texts)))
 
 
 def timeline(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -54,6 +54,13 @@ def drafts_of(conn: Connection, owner: int, chat: int, now: Millis) -> list[Draf
     return [Draft(**(row._asdict() | {"state": json.loads(row.state)})) for row in conn.execute(statement)]
 
 
+def note_question(conn: Connection, token: str, message_id: int, now: Millis) -> None:
+    """Remembers which message asked, unless the answer was here before its number."""
+    draft = find_draft(conn, token, now)
+    if draft is not None and draft.state.get("asking") and draft.state.get("asked") is None:
+        save_draft(conn, replace(draft, state={**draft.state, "asked": message_id}))
+
+
 def drop_draft(conn: Connection, token: str) -> bool:
     """Whether it was there: of two who drop it, one gets True."""
     return bool(conn.execute(delete(drafts).where(drafts.c.token == token)).rowcount)
@@ -86,4 +93,4 @@ def remember_told(conn: Connection, key: str, now: Millis) -> None:
 
 
 def _json(state: Mapping[str, Any]) -> str:
-    return json.dumps(dict(state), ensure_ascii=False)
+    return json.dumps(dict(state))  # as ASCII: what no database stores is escaped

@@ -69,7 +69,7 @@ async def show(desk: Desk, request: Request, view: View, leaf: Leaf, *, edit: bo
     picture = await desk.queries.firing()
     found = [one for one in picture.alerts if wanted.takes(one)]
     groups = group(found) if not leaf.group and len(found) > PER_PAGE else []
-    grouped = bool(groups) and len(groups) < len(found)
+    grouped = 1 < len(groups) < len(found)
     shown = [one for one in found if not leaf.group or _key(one.view.name) == leaf.group]
     items: Sequence[Found | Group] = groups if grouped else shown
     last = max((len(items) - 1) // PER_PAGE, 0)

@@ -17,7 +17,7 @@ from relay.durations import parse_duration
 from relay.matchers import format_matchers, parse_matchers
 from relay.silencing import Choice, Plan, choices_of
 from relay.store.chronicle import record_event
-from relay.store.conversations import Draft, drafts_of, drop_draft, save_draft
+from relay.store.conversations import Draft, drafts_of, drop_draft, note_question, save_draft
 from relay.store.rows import HistoryRow
 from relay.text import one_line
 
@@ -74,7 +74,10 @@ async def reply(desk: Desk, request: Request) -> Answer | None:
     """What somebody wrote in answer to our question; None if we asked nothing."""
     for draft in await desk.database.read(drafts_of, request.person.id, request.place.chat_id, request.now):
         plan = Plan.from_json(draft.state)
-        if plan.asked is not None and plan.asked == request.reply_to:
+        if plan.asking and plan.asked in (
+            None,
+            request.reply_to,
+        ):  # None: the answer is faster than its question's number
             return await _take_reply(desk, request, draft, plan)
     return None
 
@@ -162,8 +165,10 @@ async def _ask(desk: Desk, request: Request, draft: Draft, plan: Plan, what: str
     _ = request.texts.gettext
     question = _("How long? Reply with a duration such as 90m or 2d.") if what == "length" else _("Why? Reply to this.")
 
+    await _keep(desk, request, draft, replace(plan, asked=None, asking=what))
+
     async def sent(message_id: int) -> None:
-        await _keep(desk, request, draft, replace(plan, asked=message_id, asking=what))
+        await desk.database.write(note_question, draft.token, message_id, request.now)
 
     return Answer(text=question, asks=True, sent=sent)
 
