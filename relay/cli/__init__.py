@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from relay.cli import checking, describing, rendering, routes, serving
+from relay.cli import checking, demo, describing, rendering, routes, serving, testing
 
 
 def create_program() -> typer.Typer:
@@ -24,5 +24,7 @@ def create_program() -> typer.Typer:
     checking.register(program)
     rendering.register(program)
     routes.register(program)
+    testing.register(program)
+    demo.register(program)
     describing.register(program)
     return program

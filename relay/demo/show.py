@@ -1,0 +1,228 @@
+"""The whole demo as an object: the relay, the stand-ins around it, an Alertmanager, the story and the page."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from relay import logs
+from relay.demo.mail import FakeMail
+from relay.demo.page import HOST, Page
+from relay.demo.picture import Item, channel_items, chat_items, mail_items
+from relay.demo.slack import FakeSlack
+from relay.demo.slack_state import Rates
+from relay.demo.source import Address, Alert, RealAlertmanager, Source, StandInAlertmanager, free_port
+from relay.demo.story import BROKEN, WARNING, Story, extra, storm
+from relay.demo.telegram import FakeTelegram, Toast
+
+CHAT = -1001234567890
+ANNA = 1001
+CHANNEL = "alerts"
+TOKEN = "demo-webhook-token"  # noqa: S105  it opens the demo on loopback alone
+_STOP_WITHIN = 1.2
+_SWIFT = {"per_second": 20, "per_minute": 1000}
+_TITLE = "{{ (firing or alerts) | map(attribute='name') | unique | join(', ') }} · {{ labels.service }}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the user asked for. `pace` multiplies the story's pauses; `program` is an Alertmanager, None for none."""
+
+    port: int = 0
+    keep: bool = False
+    story: bool = True
+    language: Literal["en", "ru"] = "en"
+    pace: float = 1.0
+    program: str | None = None
+
+
+class Show:
+    """Owns every part of the demo. `start` opens the page, `open` all else; `stop` ends both in any state."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._parts = AsyncExitStack()
+        self._telling: asyncio.Task[None] | None = None
+        self._extras: list[Alert] = []
+        self._ready = False
+        self.folder = Path(tempfile.mkdtemp(prefix="relay-demo-"))
+        self.page = Page(self)
+        # The paces of the real platforms would stretch the story to many minutes; their other rules all hold.
+        self.telegram = FakeTelegram(limits=False, username="relay_demo_bot")
+        swift = Rates(post_burst=200, posts_per_second=50, update_burst=500, updates_per_second=50)
+        self.slack = FakeSlack(channels=(CHANNEL,), rates=swift)
+        self.mail = FakeMail()
+        self.source: Source = (
+            RealAlertmanager(plan.program, self.folder / "alertmanager") if plan.program else StandInAlertmanager()
+        )
+        self._me = self.telegram.add_user(ANNA, "Anna", "anna")
+        self._chat = self.telegram.add_chat(CHAT, title="On-call")
+        self.story = self._new_story()
+
+    async def start(self) -> None:
+        """Opens the page and the stand-ins. Raises `OSError` when the page's port is taken."""
+        self._parts.callback(self._clean)
+        self._parts.push_async_callback(self.page.stop)
+        await self.page.start(self._plan.port)
+        for part in (self.telegram, self.slack, self.mail):
+            self._parts.push_async_callback(part.stop)
+            await part.start()
+
+    async def open(self) -> None:
+        """Starts Alertmanager and the relay, then the story. Raises `RuntimeError` or `OSError` with the reason."""
+        from relay.app import Relay  # heavy: the page's address is printed first
+        from relay.config import load
+
+        relay_port = free_port()
+        address = Address(f"http://{HOST}:{relay_port}", TOKEN)
+        self._parts.push_async_callback(self.source.stop)
+        await self.source.start(address)
+        path = self.folder / "relay.yml"
+        path.write_text(yaml.safe_dump(self._config(relay_port), sort_keys=False, allow_unicode=True), "utf-8")
+        relay = Relay(load(path, {}))
+        self._parts.push_async_callback(_stop_relay, relay)
+        await relay.start()
+        await self.telegram.until(lambda: self.telegram.updates.polled)
+        self._ready = True
+        if self._plan.story:
+            self.play()
+
+    async def stop(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
+        await self._parts.aclose()
+
+    # What the page shows and asks for
+
+    def status(self) -> Mapping[str, Any]:
+        return {
+            "ready": self._ready,
+            "story": asdict(self.story.progress),
+            "alertmanager": self.source.told,
+            "chat": self._chat.title,
+            "channel": CHANNEL,
+        }
+
+    def items(self) -> Mapping[str, Item]:
+        return {
+            **chat_items(self._chat, self.telegram.bot, self._me),
+            **channel_items(self.slack.channel(CHANNEL)),
+            **mail_items(self.mail),
+        }
+
+    async def press(self, message_id: int, data: str) -> Toast:
+        return await self.telegram.user_presses(CHAT, message_id, data, user_id=ANNA)
+
+    def say(self, text: str) -> None:
+        self.telegram.user_sends(CHAT, ANNA, text)
+
+    def play(self) -> None:
+        """Tells the story from its beginning, unless it is being told."""
+        if self._ready and (self._telling is None or self._telling.done()):
+            self.story = self._new_story()
+            self._telling = asyncio.create_task(self.story.tell(), name="story")
+
+    async def fire(self) -> None:
+        """One more critical alert, for people to try the buttons on."""
+        if self._ready:
+            self._extras.append(extra(len(self._extras) + 1))
+            await self.source.fire(self._extras[-1:])
+
+    async def resolve(self) -> None:
+        """Everything that the demo ever fired ends now; a story that is being told stops there."""
+        if not self._ready:
+            return
+        if self._telling is not None and not self._telling.done():
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
+        await self.source.resolve([WARNING, *BROKEN, *storm(), *self._extras])
+        self.story = self._new_story()
+
+    def _new_story(self) -> Story:
+        return Story(self.source, self.telegram, CHAT, ANNA, pace=self._plan.pace)
+
+    def _config(self, port: int) -> Mapping[str, Any]:
+        common = {"language": self._plan.language, "timezone": "UTC", "reopen": "1s", "limits": _SWIFT}
+        return {
+            "server": {"listen": f"{HOST}:{port}", "auth": {"bearer_token": TOKEN}},
+            "database": {"url": f"sqlite:///{self.folder / 'relay.db'}"},
+            "alertmanagers": [{"name": "main", "urls": [self.source.url], "poll": "5s"}],
+            "telegram": {"bot_token": self.telegram.token, "api_url": self.telegram.url},
+            "slack": {"bot_token": self.slack.token, "api_url": self.slack.url},
+            "smtp": {
+                "host": self.mail.host,
+                "port": self.mail.port,
+                "from": "Alerts <alerts@callcentre.example>",
+                "tls": "none",
+            },
+            "channels": {
+                "oncall-chat": {"type": "telegram", "chat_id": CHAT, "title": _TITLE, **common},
+                "team-slack": {"type": "slack", "channel": f"#{CHANNEL}", "title": _TITLE, **common},
+                "ops-mail": {"type": "email", "to": ["ops@callcentre.example"], "title": _TITLE, **common},
+            },
+            "routes": [
+                {"matchers": ['severity="critical"'], "channels": ["oncall-chat", "team-slack", "ops-mail"]},
+                {"matchers": ['severity="warning"'], "channels": ["oncall-chat", "team-slack"]},
+                {"channels": ["oncall-chat"], "silent": True},
+            ],
+            "users": [{"name": "anna", "telegram_id": ANNA, "role": "admin"}],
+        }
+
+    def _clean(self) -> None:
+        if not self._plan.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+async def _stop_relay(relay: Any) -> None:
+    """In order, and at once if that takes too long for somebody who pressed Ctrl-C."""
+    relay.request_stop()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(stopping := asyncio.ensure_future(relay.stop())), _STOP_WITHIN)
+        return
+    relay.request_stop()
+    await stopping
+
+
+async def run(plan: Plan, tell: Callable[[str], None]) -> int:
+    """The demo until SIGINT or SIGTERM; returns the exit code. `tell` prints a line for people."""
+    logs.configure("warning", "logfmt")
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+    show = Show(plan)
+    try:
+        await show.start()
+    except OSError as error:
+        await show.stop()
+        tell(f"cannot listen on {HOST}:{plan.port}: {error.strerror}")
+        return 1
+    tell(f"The demo is at {show.page.url}")
+    waiting, opening = asyncio.create_task(asked.wait()), asyncio.create_task(show.open())
+    try:
+        await asyncio.wait([waiting, opening], return_when=asyncio.FIRST_COMPLETED)
+        if opening.done() and opening.exception() is not None:
+            tell(f"The demo cannot start: {opening.exception()}")
+            return 1
+        if opening.done():
+            tell(show.source.told)
+            tell("Nothing leaves this machine. Ctrl-C stops everything.")
+            await waiting
+        return 0
+    finally:
+        for task in (waiting, opening):
+            task.cancel()
+        await asyncio.wait([waiting, opening])
+        await show.stop()
+        if plan.keep:
+            tell(f"Kept in {show.folder}")

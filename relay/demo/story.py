@@ -1,0 +1,165 @@
+"""The incident that the demo plays: a call centre's voice robot slows down, breaks, is taken by a person, and recovers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from relay import logs
+from relay.demo.source import Alert, Source
+from relay.demo.telegram import FakeTelegram, Message
+
+STORM = 30
+"""Groups of the storm: one for each line of the call centre."""
+_PATIENCE = 30.0
+"""Seconds until a step goes on without what it waited for, however fast the story is told."""
+_SERVICE = "voice-robot"
+_LINKS = {
+    "runbook_url": "https://runbooks.example.org/call-centre/voice-robot",
+    "dashboard_url": "https://grafana.example.org/d/callcenter-realtime",
+}
+_STORMY = (
+    ("CircuitBreakerOpen", "The circuit breaker of the order system is open"),
+    ("HighSTTLatency", "Speech recognition takes 2.4 s"),
+    ("HighTTSLatency", "Speech synthesis takes 1.9 s"),
+    ("OperatorQueueOverflow", "9 callers wait for an operator"),
+    ("HighTransferRate", "62 % of the calls go to an operator"),
+)
+
+
+def _alert(name: str, severity: str, summary: str, **more: str) -> Alert:
+    annotations = {"summary": summary, **_LINKS}
+    labels = {"alertname": name, "severity": severity, "service": _SERVICE, **more}
+    return Alert(
+        labels=labels, annotations=annotations, source=f"http://prometheus.example.org/graph?g0.expr={name}&g0.tab=1"
+    )
+
+
+WARNING = _alert("HighResponseLatency", "warning", "The robot answers in 3.4 s (p95), callers hear silence")
+BROKEN = (
+    _alert("PipelineErrorsHigh", "critical", "12 speech recognition errors in 10 minutes", stage="stt"),
+    _alert("PipelineErrorsHigh", "critical", "31 dialogue errors in 10 minutes: answers are lost", stage="llm"),
+    _alert("PipelineErrorsHigh", "critical", "8 speech synthesis errors in 10 minutes", stage="tts"),
+)
+
+
+def storm(count: int = STORM) -> list[Alert]:
+    """So many groups of one alert each."""
+    alerts = []
+    for number in range(count):
+        name, summary = _STORMY[number % len(_STORMY)]
+        alerts.append(_alert(name, "warning", summary, service=f"line-{number + 1:02}"))
+    return alerts
+
+
+def extra(number: int) -> Alert:
+    """One for people who want to try the buttons in their own time."""
+    summary = "Today's API costs are 2.3 times the daily average"
+    return _alert("AbnormalAPISpend", "critical", summary, service=f"billing-{number}")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the story is: the step, of how many, and what happens. `running` is False before and after."""
+
+    step: int = 0
+    steps: int = 7
+    text: str = ""
+    running: bool = False
+
+
+class Story:
+    """Tells the incident once. `pace` multiplies the time to look at each step; 0 leaves none."""
+
+    def __init__(self, source: Source, telegram: FakeTelegram, chat: int, user: int, *, pace: float = 1.0) -> None:
+        self._source = source
+        self._telegram = telegram
+        self._chat = chat
+        self._user = user
+        self._pace = pace
+        self._log = logs.get("story")
+        self.progress = Progress()
+
+    async def tell(self) -> None:
+        """All of it, about 90 seconds at a pace of 1. A failure is told as well, on the page and in the log."""
+        try:
+            await self._tell()
+        except Exception as error:  # noqa: BLE001  the door of the story: page and servers live on
+            self._log.exception("the story stopped")
+            self._now(self.progress.step, f"The story stopped: {error}", running=False)
+
+    async def _tell(self) -> None:
+        everything = [WARNING, *BROKEN, *storm()]
+        before = len(self._messages)
+        self._now(0, "A call centre with a voice robot. All is quiet.")
+        await self._look(4)
+        self._now(1, "The robot becomes slow: one warning, in the chat and in Slack.")
+        await self._source.fire([WARNING])
+        await self._until(lambda: self._fresh(before, "HighResponseLatency"))
+        await self._look(11)
+        self._now(2, "It breaks: the same message turns critical, phones ring, a mail goes out.")
+        await self._source.fire([WARNING, *BROKEN])
+        await self._until(lambda: self._fresh(before, "PipelineErrorsHigh"))
+        await self._look(16)
+        self._now(3, "Anna takes it with the Ack button; everybody sees who has it.")
+        await self._take(before)
+        await self._look(11)
+        self._now(4, "She asks the bot what fires.")
+        await self._ask("/alerts")
+        await self._look(8)
+        self._now(5, f"A storm: {STORM} lines complain at once. Each keeps to one message.")
+        after = len(self._messages)
+        await self._source.fire(storm())
+        await self._until(lambda: len(self._of_bot(after)) >= STORM)
+        await self._look(15)
+        self._now(6, "The fix works: everything resolves in its own message.")
+        await self._source.resolve(everything)
+        await self._until(lambda: not self._burning(before))
+        await self._look(3)
+        self._now(7, "Over. Write /help, fire an alert of your own, or play it again.", running=False)
+
+    def _now(self, step: int, text: str, *, running: bool = True) -> None:
+        self.progress = Progress(step, text=text, running=running)
+
+    async def _look(self, seconds: float) -> None:
+        await asyncio.sleep(seconds * self._pace)
+
+    async def _until(self, condition: Callable[[], object]) -> bool:
+        try:
+            await self._telegram.until(condition, within=_PATIENCE)
+        except TimeoutError:
+            self._log.warning("the chat does not show it yet", step=self.progress.step)
+            return False
+        return True
+
+    @property
+    def _messages(self) -> list[Message]:
+        return self._telegram.chat(self._chat).messages
+
+    def _of_bot(self, since: int) -> Sequence[Message]:
+        return [one for one in self._messages[since:] if one.sender is self._telegram.bot]
+
+    def _fresh(self, since: int, word: str) -> bool:
+        return any(word in one.text for one in self._of_bot(since))
+
+    def _burning(self, since: int) -> Sequence[Message]:
+        """Living messages that still show something red, orange or yellow; replies keep what they told."""
+        living = [one for one in self._of_bot(since) if one.reply_to is None]
+        return [one for one in living if one.text[:1] in "🔴🟠🟡🔵"]
+
+    async def _take(self, since: int) -> None:
+        """By the real button, as a person would."""
+        for message in reversed(self._of_bot(since)):
+            captions = [button["text"] for row in message.buttons for button in row]
+            if "Ack" in captions and "PipelineErrorsHigh" in message.text:
+                try:
+                    await self._telegram.user_presses(self._chat, message.id, "Ack", user_id=self._user)
+                except TimeoutError:
+                    self._log.warning("the bot did not answer the Ack button")
+                return
+        self._log.warning("no message has an Ack button: nobody takes the incident")
+
+    async def _ask(self, text: str) -> None:
+        sent = self._telegram.user_sends(self._chat, self._user, text)
+        await self._until(lambda: any(one.reply_to == sent.id for one in self._messages))
