@@ -1,4 +1,4 @@
-"""What a mail says, case by case; `make golden` (UPDATE_GOLDEN=1) writes the expected texts anew."""
+"""What a mail says, case by case; `make golden` (GOLDEN_UPDATE=1) writes the expected texts anew."""
 
 from __future__ import annotations
 
@@ -117,9 +117,9 @@ def test_a_mail_reads_as_it_did(case: str, language: str) -> None:
     files = make_channel(language=language, timezone=zone).render(CASES[case]()).files
     for name in ("message.txt", "message.html") if case in {"grown", "over"} else ("message.txt",):
         path = GOLDEN / f"{case}.{language}.{name.rpartition('.')[2]}"
-        if os.environ.get("UPDATE_GOLDEN"):
+        if os.environ.get("GOLDEN_UPDATE"):
             path.write_bytes(files[name])
-        assert files[name].decode() == path.read_text(encoding="utf-8"), f"{path} differs; UPDATE_GOLDEN=1 accepts it"
+        assert files[name].decode() == path.read_text(encoding="utf-8"), f"{path} differs; GOLDEN_UPDATE=1 accepts it"
 
 
 def test_the_subject_stays_the_same_for_an_incident() -> None:
