@@ -1,0 +1,160 @@
+"""The bot's pure parts: button data, roles, filters, the door for Telegram's calls."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from relay.access import ChatRole, Role, User
+from relay.bot.keyboard import alert_keyboard, base36, from_base36, post_data
+from relay.bot.pages import local_time
+from relay.bot.people import ANONYMOUS_ADMIN, Account, People
+from relay.bot.webhook import HEADER, TelegramDoor
+from relay.notification import AlertState
+from relay.queries import Found, parse_filter
+from tests.factories import NIGHT, make_alert_view, make_incident_view, make_notice
+
+PEOPLE = People([User(name="anna", telegram_id=1, role=Role.VIEWER)], [ChatRole(chat_id=-5, role=Role.RESPONDER)])
+
+
+@given(st.integers(min_value=0, max_value=(1 << 63) - 1))
+def test_button_data_is_short_and_reads_back(post_id: int) -> None:
+    data = post_data("a", post_id)
+    assert len(data.encode()) <= 64
+    assert from_base36(base36(post_id)) == post_id
+
+
+@given(st.text(max_size=80))
+def test_any_text_as_button_data_is_a_number_or_nothing(text: str) -> None:
+    number = from_base36(text)
+    assert number is None or 0 <= number < 1 << 63
+
+
+@pytest.mark.parametrize(
+    ("acked", "state", "captions"),
+    [
+        ([None, None], AlertState.FIRING, ["Ack", "Silence", "Details"]),
+        (["anna", None], AlertState.FIRING, ["Ack", "Silence", "Details"]),
+        (["anna", "boris"], AlertState.SILENCED, ["Unack", "Silence", "Details"]),
+        ([None], AlertState.RESOLVED, ["Details"]),
+    ],
+)
+def test_the_buttons_are_those_that_make_sense_now(acked: list[str | None], state: AlertState, captions: Any) -> None:
+    alerts = [make_alert_view(labels={"instance": f"db-{n}"}, acked_by=who, state=state) for n, who in enumerate(acked)]
+    notice = make_notice(make_incident_view(*alerts))
+    [row] = alert_keyboard("en", silences=True)(notice)
+    assert [caption for caption, _ in row] == captions
+
+
+def test_without_an_alertmanager_there_is_nothing_to_silence_with() -> None:
+    [row] = alert_keyboard("ru", silences=False)(make_notice())
+    assert [caption for caption, _ in row] == ["Взять", "Подробнее"]
+
+
+def test_the_higher_role_of_person_and_chat_holds() -> None:
+    anna = Account(id=1, name="Anna", language="ru-RU")
+    assert PEOPLE.meet(anna, -5).role is Role.RESPONDER
+    assert PEOPLE.meet(anna, -6).role is Role.VIEWER
+    assert PEOPLE.meet(Account(id=2, name="Eve"), -6).role is None
+    assert PEOPLE.meet(anna, -5).language == "ru"
+
+
+def test_names_are_the_configs_else_telegrams_with_the_id_on_one_line() -> None:
+    assert PEOPLE.meet(Account(id=1, name="x"), 1).signature == "anna"
+    stranger = PEOPLE.meet(Account(id=7, name="Eve\n\u202e<b>" + "x" * 200), 1)
+    assert stranger.name.startswith("Eve <b>x")
+    assert len(stranger.name) <= 64
+    assert stranger.signature.endswith("(Telegram 7)")
+    assert "\n" not in stranger.signature
+
+
+@pytest.mark.parametrize(
+    "account", [Account(id=None, as_chat=True), Account(id=ANONYMOUS_ADMIN), Account(id=1, as_chat=True)]
+)
+def test_whoever_hides_is_nobody_whatever_the_id_says(account: Account) -> None:
+    person = PEOPLE.meet(account, -6)
+    assert person.anonymous
+    assert person.role is None
+
+
+def found(**values: Any) -> Found:
+    view = make_alert_view(**values)
+    return Found(alertmanager="main", view=view, channels=frozenset(["chat"]))
+
+
+@pytest.mark.parametrize(
+    ("text", "takes"),
+    [
+        ("", True),
+        ("critical", True),
+        ("warning info", False),
+        ("DB-3", True),
+        ('instance=~"db-.*" job=node', True),
+        ('instance!~"db-.*"', False),
+        ("silenced", False),
+        ("acked", False),
+        ("unacked", True),
+        ("mine", False),
+        ("97 disk", True),
+        ("all nowhere", False),
+    ],
+)
+def test_filters_narrow_by_words_matchers_severity_and_state(text: str, takes: bool) -> None:
+    assert parse_filter(text, who="anna", channels=frozenset()).takes(found()) is takes
+
+
+def test_a_chat_sees_what_is_routed_there_unless_it_asks_for_all() -> None:
+    other = frozenset(["other"])
+    assert not parse_filter("", who="anna", channels=other).takes(found())
+    assert parse_filter("all", who="anna", channels=other).takes(found())
+    assert parse_filter("", who="anna", channels=frozenset(["chat"])).takes(found())
+
+
+def test_muted_alerts_are_shown_when_asked_for() -> None:
+    silenced = found(state=AlertState.SILENCED)
+    assert not parse_filter("", who="anna", channels=frozenset()).takes(silenced)
+    assert parse_filter("silenced", who="anna", channels=frozenset()).takes(silenced)
+    mine = found(state=AlertState.SILENCED, acked_by="anna")
+    assert parse_filter("mine", who="anna", channels=frozenset()).takes(mine)
+
+
+def test_another_days_time_says_the_day() -> None:
+    zone = ZoneInfo("Europe/Moscow")
+    assert local_time(NIGHT, NIGHT, zone) == "06:12"
+    assert local_time(NIGHT, NIGHT + 86_400_000, zone) == "21.11. 06:12"
+
+
+async def test_telegrams_calls_need_the_secret_and_wait_until_the_bot_is_ready() -> None:
+    door = TelegramDoor("https://relay.example.org/telegram/hook", SecretStr("s3cret"))
+    seen: list[dict[str, Any]] = []
+
+    async def feed(update: dict[str, Any]) -> None:
+        await asyncio.sleep(0)
+        seen.append(update)
+
+    app = Application()
+    app.add_routes(door.routes())
+    async with TestClient(TestServer(app)) as client:
+
+        async def call(secret: str, body: bytes = b'{"update_id": 1}') -> int:
+            async with client.post("/telegram/hook", data=body, headers={HEADER: secret}) as answer:
+                return answer.status
+
+        assert await call("wrong") == 401
+        assert await call("s3cr\u00e9t") == 401
+        assert await call("s3cret") == 503
+        door.open(feed)
+        assert await call("s3cret") == 200
+        assert await call("s3cret", b"[]") == 400
+        assert await call("s3cret", b"no json") == 400
+        door.close()
+        assert await call("s3cret") == 503
+    assert seen == [{"update_id": 1}]
