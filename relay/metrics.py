@@ -88,10 +88,7 @@ class Metrics:
             registry=registry,
         )
         self.notifications_pending = Gauge(
-            "relay_notifications_pending",
-            "Posts that are behind their incident.",
-            ("channel",),
-            registry=registry,
+            "relay_notifications_pending", "Posts that are behind their incident.", ("channel",), registry=registry
         )
         self.notifications_oldest_seconds = Gauge(
             "relay_notifications_oldest_seconds",

@@ -274,9 +274,7 @@ class Channel(Protocol):
         ...
 
     @property
-    def account(self) -> str:
-        """Key of the limits shared by several destinations: the bot, the workspace, the server."""
-        ...
+    def account(self) -> str: ...  # key of the limits that destinations share: the bot, the workspace, the server
 
     @property
     def capabilities(self) -> Capabilities: ...
@@ -292,13 +290,9 @@ class Channel(Protocol):
         """Pure: no I/O. A failing user template falls back to the built-in one and is counted."""
         ...
 
-    async def send(self, content: Content) -> Sent:
-        """One remote call. Raises only `DeliveryError`."""
-        ...
+    async def send(self, content: Content) -> Sent: ...  # one remote call; raises only `DeliveryError`
 
-    def follow(self, moved_to: Mapping[str, Any]) -> None:
-        """Use a new address from now on (a migrated chat)."""
-        ...
+    def follow(self, moved_to: Mapping[str, Any]) -> None: ...  # a migrated chat: the new address from now on
 
     async def check(self) -> str:
         """Asks the platform whether this channel would work; one line for people. Raises `DeliveryError`."""

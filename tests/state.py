@@ -19,8 +19,8 @@ from relay.clock import MINUTE, Millis
 from relay.delivery.outcome import progress_of
 from relay.ids import Ids
 from relay.ingest.accept import Accepted, Delivered, Source, acceptor
+from relay.ingest.policy import Policy
 from relay.ingest.reconcile import Reconciler, Reported
-from relay.ingest.turn import Policy
 from relay.notification import Capabilities, IncidentView, Notice, Sent
 from relay.planning import PostState, Step
 from relay.routing import RouteConfig, Router

@@ -22,8 +22,8 @@ from relay.config import Config
 from relay.delivery import Delivery, Surroundings
 from relay.ids import Ids
 from relay.ingest.accept import acceptor
+from relay.ingest.policy import Policy
 from relay.ingest.reconcile import Reconciler, reroute_incident
-from relay.ingest.turn import Policy
 from relay.metrics import Metrics
 from relay.poller import Poller
 from relay.rendering import Renderer
@@ -86,21 +86,25 @@ class Relay:
         self._standing = Standing(channels=kinds)
         self._clusters: dict[str, Alertmanager] = {}
         self._pollers: dict[str, Poller] = {}
+        self._door = telegram_door(config)
+        self._server = self._build_server(config, sources, listen)
+
+    def _build_server(self, config: Config, sources: Sources, listen: str | None) -> Server:
+        credentials = Credentials(config.server.auth)
         webhooks = Webhooks(
             database=self.database,
-            accept=acceptor(self._policy, self._new_id, seams.clock),
-            credentials=Credentials(config.server.auth),
+            accept=acceptor(self._policy, self._new_id, self._seams.clock),
+            credentials=credentials,
             sources=sources,
             metrics=self.metrics,
             on_change=self._wake,
         )
         operations = Operations(
-            database=self.database, metrics=self.metrics, standing=self._standing, clock=seams.clock
+            database=self.database, metrics=self.metrics, standing=self._standing, clock=self._seams.clock
         )
         server = config.server if listen is None else config.server.model_copy(update={"listen": listen})
-        self._door = telegram_door(config)
-        extra = Arrivals(self.database, Credentials(config.server.auth)).routes()
-        self._server = Server(server, webhooks, operations, extra=[*extra, *(self._door.routes() if self._door else ())])
+        extra = [*Arrivals(self.database, credentials).routes(), *(self._door.routes() if self._door else ())]
+        return Server(server, webhooks, operations, extra=extra)
 
     @property
     def address(self) -> tuple[str, int]:

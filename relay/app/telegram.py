@@ -22,7 +22,8 @@ from relay.channels import TelegramOptions
 from relay.clock import Clock
 from relay.config import Config
 from relay.delivery import Delivery
-from relay.ingest.turn import Policy, Turn
+from relay.ingest.policy import Policy
+from relay.ingest.turn import Turn
 from relay.metrics import Metrics
 from relay.notification import Channel
 from relay.queries import Queries

@@ -11,7 +11,8 @@ from functools import partial
 from relay.alerts import WebhookAlert, WebhookMessage
 from relay.clock import MINUTE, Clock, Millis
 from relay.ids import short_code
-from relay.ingest.turn import Policy, Turn, channels_of, new_group
+from relay.ingest.policy import Policy, channels_of
+from relay.ingest.turn import Turn
 from relay.store.database import Connection
 from relay.store.rows import AlertRow, GroupRow, IncidentRow
 from relay.store.scope import Scope
@@ -83,7 +84,7 @@ def _key(delivered: Delivered) -> tuple[str, str, str]:
 
 def _accept(turn: Turn, delivered: Delivered, key: tuple[str, str, str]) -> Accepted:
     message, source = delivered.message, delivered.source
-    group = turn.scope.by_key.get(key) or new_group(
+    group = turn.scope.by_key.get(key) or _new_group(
         turn,
         alertmanager=key[0],
         receiver=key[1],
@@ -164,6 +165,22 @@ def _take_resolved(turn: Turn, alert: AlertRow, wire: WebhookAlert, starts_at: M
 
 def _end(turn: Turn, wire: WebhookAlert) -> Millis:
     return wire.ends_at if wire.ends_at is not None else turn.now
+
+
+def _new_group(turn: Turn, *, alertmanager: str, receiver: str, key: str, key_hash: str, labels: str) -> GroupRow:
+    group = turn.scope.groups.add(
+        GroupRow(
+            id=turn.new_id(),
+            alertmanager=alertmanager,
+            receiver=receiver,
+            key_hash=key_hash,
+            key=key,
+            code="g" + short_code(alertmanager, receiver, key_hash),
+            labels=labels,
+        )
+    )
+    turn.scope.by_key[alertmanager, receiver, key_hash] = group
+    return group
 
 
 def _new_alert(turn: Turn, source: Source, wire: WebhookAlert) -> AlertRow:

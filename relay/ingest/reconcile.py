@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from relay.clock import Clock, Millis
-from relay.ingest.turn import Policy, Turn, channels_text
+from relay.ingest.policy import Policy, channels_text
+from relay.ingest.turn import Turn
 from relay.store.database import Connection
 from relay.store.held import Held, quiet_again, truncated_incidents
 from relay.store.rows import AlertRow

@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from functools import lru_cache
 
 from relay.clock import MINUTE, Millis
-from relay.ids import short_code
-from relay.routing import Router
-from relay.severity import SeverityMap
+from relay.ingest.policy import Policy, channels_of, channels_text
 from relay.store.rows import AlertRow, EpisodeRow, GroupRow, HistoryRow, IncidentRow, MembershipRow, PostRow
 from relay.store.scope import Scope
 
@@ -20,32 +16,6 @@ FLAPPING_WINDOW: Millis = 30 * MINUTE
 FLAPPING_QUIET: Millis = 15 * MINUTE
 RING = 4
 """Added to a post's rank while it has something to announce: rings go before edits of the same severity."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What the config says about changes: where alerts go, how severe they are, how long an incident can continue."""
-
-    router: Router
-    severities: SeverityMap
-    reopen: Mapping[str, Millis]  # channel -> how long after its end an incident continues
-
-    @property
-    def longest_reopen(self) -> Millis:
-        return max(self.reopen.values(), default=0)
-
-
-@lru_cache(maxsize=4096)
-def channels_text(channels: frozenset[tuple[str, bool]]) -> str:
-    """A membership's channels as they are stored."""
-    return json.dumps(dict(sorted(channels)), ensure_ascii=False)
-
-
-@lru_cache(maxsize=4096)
-def channels_of(text: str) -> Mapping[str, bool]:
-    """A membership's channels: name -> silent. Never change the answer: it is shared."""
-    found: dict[str, bool] = json.loads(text or "{}")
-    return found
 
 
 class Turn:
@@ -316,19 +286,3 @@ class Turn:
             post.since = self.now
         if ring is not None:
             post.rank = max(post.rank, ring)
-
-
-def new_group(turn: Turn, *, alertmanager: str, receiver: str, key: str, key_hash: str, labels: str) -> GroupRow:
-    group = turn.scope.groups.add(
-        GroupRow(
-            id=turn.new_id(),
-            alertmanager=alertmanager,
-            receiver=receiver,
-            key_hash=key_hash,
-            key=key,
-            code="g" + short_code(alertmanager, receiver, key_hash),
-            labels=labels,
-        )
-    )
-    turn.scope.by_key[alertmanager, receiver, key_hash] = group
-    return group

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from relay.clock import HOUR, MINUTE
+from relay.ingest.policy import Policy
 from relay.ingest.reconcile import reroute_incident
-from relay.ingest.turn import Policy
 from relay.notification import AlertState
 from relay.routing import RouteConfig, Router
 from relay.store.held import open_incidents
