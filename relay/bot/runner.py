@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -72,8 +73,18 @@ class TelegramBot:
         bot.session.middleware(_Watch(state))
 
     async def run(self, stopping: asyncio.Event) -> None:
-        backoff = BACKOFF.min_delay
         self._keeper.want([LEASE])
+        aiograms = logging.getLogger("aiogram.dispatcher")
+        aiograms.addFilter(_not_the_outage)
+        try:
+            await self._listen(stopping)
+        finally:
+            aiograms.removeFilter(_not_the_outage)
+            self._state.running = False
+        await self._in_hand.drained()
+
+    async def _listen(self, stopping: asyncio.Event) -> None:
+        backoff = BACKOFF.min_delay
         while not stopping.is_set():
             try:
                 await self._serve(stopping)
@@ -83,8 +94,6 @@ class TelegramBot:
                 self._log.warning("the bot cannot reach Telegram", error=self._state.last_error, again_in=backoff)
                 await _pause(stopping, backoff)
                 backoff = min(backoff * BACKOFF.factor, BACKOFF.max_delay)
-        self._state.running = False
-        await self._in_hand.drained()
 
     async def _serve(self, stopping: asyncio.Event) -> None:
         while self._keeper.get(LEASE) is None and not stopping.is_set() and self._door is None:
@@ -184,10 +193,11 @@ class _InHand(BaseMiddleware):
 
 
 class _Watch(BaseRequestMiddleware):
-    """Tells `/health` how the long poll fares: aiogram retries it by itself and says so in the log alone."""
+    """Tells `/health` and, at each change, the log how the long poll fares: aiogram retries it by itself."""
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._log = logs.get("bot")
 
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
@@ -196,11 +206,21 @@ class _Watch(BaseRequestMiddleware):
             result = await make_request(bot, method)
         except Exception as error:
             if isinstance(method, GetUpdates):
-                self._state.last_error = f"{type(error).__name__}: {error}"
+                said = f"{type(error).__name__}: {error}"
+                if self._state.last_error is None:
+                    self._log.warning("Telegram does not hand out updates, trying again", error=said)
+                self._state.last_error = said
             raise
         if isinstance(method, GetUpdates):
+            if self._state.last_error is not None:
+                self._log.info("Telegram hands out updates again")
             self._state.last_error = None
         return result
+
+
+def _not_the_outage(record: logging.LogRecord) -> bool:
+    """Aiogram reports each failed poll as an error; an outage is told once, above, and is none of ours."""
+    return not str(record.msg).startswith(("Failed to fetch updates", "Sleep for"))
 
 
 async def _pause(stopping: asyncio.Event, seconds: float) -> None:

@@ -198,3 +198,17 @@ async def test_status_and_stats_answer(bot: BotRelay) -> None:
     assert "1 × DiskFull" in stats.text
     assert "acked 1" in stats.text
     assert "/stats 7d" in (await bot.ask(VERA, "/stats soon")).text
+
+
+async def test_an_outage_of_telegram_and_another_poller_are_survived(bot: BotRelay) -> None:
+    message = await bot.fire()
+    bot.telegram.down()
+    await asyncio.sleep(0)
+    bot.telegram.up()
+    bot.telegram.fail_next("getUpdates", status=502, body="<html>Bad Gateway</html>")
+    description = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
+    conflict = {"ok": False, "error_code": 409, "description": description}
+    bot.telegram.fail_next("getUpdates", status=409, body=conflict)
+    await bot.telegram.until(lambda: not bot.telegram.faults)
+    assert "has it" in (await bot.ask(ANNA, f"/ack {code_in(message)}")).text
+    assert (await bot.health())["bot"]["last_error"] is None
