@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check bench stack incident lint format types architecture unit golden lock servers
+.PHONY: help setup demo run test check bench lint format types architecture unit golden lock servers
 
 BIN := .venv/bin
 WORKERS ?= 2
@@ -59,12 +59,6 @@ golden: setup ## Write the golden files of tests/golden anew; read the diff befo
 
 bench: setup servers ## Run bench/, print its table, write bench/results.json
 	@$(BIN)/python -m bench $(ARGS)
-
-stack: setup servers ## Prometheus, Alertmanager, the systems' players and the relay, without Docker
-	@$(BIN)/python tools/stack.py $(ARGS)
-
-incident: setup ## Play one incident into the running stack: make incident NAME=samokoder/APIDown
-	@$(BIN)/python tools/incident.py $(or $(NAME),$(error Say which one: make incident NAME=samokoder/APIDown)) $(ARGS)
 
 servers: ## Install or unpack the programs that tests drive (Alertmanager, Prometheus, PostgreSQL, Chromium)
 	@tools/servers

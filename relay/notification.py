@@ -252,7 +252,6 @@ class Content(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
-
     @property
     def files(self) -> Mapping[str, bytes]:
         """What `relay render` prints and writes: file name to bytes, the first the main one."""
