@@ -21,7 +21,8 @@ import yaml
 from relay.app.relay import GRACE
 from relay.durations import parse_duration
 from tests.programs import ROOT, AlertmanagerProgram
-from tests.servers import AlertmanagerStarter
+from tests.relay_process import TOKEN, RelayProcess
+from tests.servers import AlertmanagerStarter, PrometheusStarter
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: Mapping[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -302,3 +303,38 @@ def test_the_systemd_unit_may_do_little() -> None:
 def test_the_secrets_of_the_unit_are_those_of_the_page_on_security(name: str) -> None:
     assert f"{name}:/etc/relay/secrets/{name}" in unit()["LoadCredential"]
     assert f"/run/credentials/relay.service/{name}" in (ROOT / "docs/howto/security.md").read_text()
+
+
+# -- all of it together ----------------------------------------------------------------------------------------------------
+
+
+async def test_an_alert_of_the_shipped_rules_finds_its_way_through_the_shipped_configs(
+    start_prometheus: PrometheusStarter, start_alertmanager: AlertmanagerStarter, tmp_path: Path
+) -> None:
+    """The same files as in the stack; only names of hosts and the rhythm of Prometheus are others."""
+    relay = RelayProcess(
+        tmp_path,
+        {
+            "alertmanagers": [{"name": "main", "urls": ["http://127.0.0.1:9"], "poll": 0}],
+            "smtp": {"host": "127.0.0.1", "port": 9, "from": "relay@example.org", "tls": "none"},
+            "channels": {"mail": {"type": "email", "to": ["ops@example.org"]}},
+            "routes": [{"channels": ["mail"]}],
+        },
+    )
+    await relay.start()
+    try:
+        (tmp_path / "webhook_token").write_text(TOKEN)
+        config = ALERTMANAGER.read_text().replace("http://relay:8080", relay.url)
+        alertmanager = start_alertmanager(config.replace("/run/secrets", str(tmp_path)))
+        prometheus = (ROOT / "prometheus" / "prometheus.yml").read_text().replace("15s", "1s")
+        prometheus = prometheus.replace("alertmanager:9093", alertmanager.removeprefix("http://"))
+        start_prometheus(
+            prometheus.replace("rules/*.yml", "example.yml"),
+            rules={"example.yml": (ROOT / "prometheus" / "rules" / "example.yml").read_text()},
+            arguments=["--rules.alert.resend-delay=5s"],
+        )
+        await relay.until_channel(lambda mail: mail["pending"] == 1, "mail")
+        _, health = await relay.get("/health")
+        assert health["alertmanagers"]["main"]["last_webhook"]
+    finally:
+        await relay.kill()
