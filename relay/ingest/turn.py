@@ -280,7 +280,7 @@ class Turn:
             if ring is None:
                 return
             post.state, post.attempts, post.reason, post.detail, post.due_at = "live", 0, "", "", None
-        if post.due_at is None:
+        if post.due_at is None or post.since is None:  # at rest, or waiting for a time when only lesser news was due
             post.due_at, post.rank = self.now, 0
         if post.since is None:
             post.since = self.now
