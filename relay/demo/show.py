@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -29,9 +30,12 @@ CHAT = -1001234567890
 ANNA = 1001
 CHANNEL = "alerts"
 TOKEN = "demo-webhook-token"  # noqa: S105  it opens the demo on loopback alone
-_STOP_WITHIN = 1.2
+_STOP_WITHIN = 0.8
+_OPEN_WITHIN = 120.0
 _SWIFT = {"per_second": 20, "per_minute": 1000}
-_TITLE = "{{ (firing or alerts) | map(attribute='name') | unique | join(', ') }} · {{ labels.service }}"
+_TITLE = "{{ (alerts | first).name }} · {{ labels.service }}"  # the worst alert comes first
+_HEADLINE = "{{ words.mark }} {{ words.level | capitalize }}: " + _TITLE  # in Slack a title is the whole headline
+_SUBJECT = "Call centre: {{ group_labels.service }} in trouble"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,7 @@ class Show:
         self._parts = AsyncExitStack()
         self._telling: asyncio.Task[None] | None = None
         self._extras: list[Alert] = []
+        self._listens = False
         self._ready = False
         self.folder = Path(tempfile.mkdtemp(prefix="relay-demo-"))
         self.page = Page(self)
@@ -90,9 +95,10 @@ class Show:
         path = self.folder / "relay.yml"
         path.write_text(yaml.safe_dump(self._config(relay_port), sort_keys=False, allow_unicode=True), "utf-8")
         relay = Relay(load(path, {}))
-        self._parts.push_async_callback(_stop_relay, relay)
+        self._parts.push_async_callback(self._stop_relay, relay)
         await relay.start()
-        await self.telegram.until(lambda: self.telegram.updates.polled)
+        self._listens = True
+        await self.telegram.until(lambda: self.telegram.updates.polled, within=_OPEN_WITHIN)
         self._ready = True
         if self._plan.story:
             self.play()
@@ -104,6 +110,11 @@ class Show:
         await self._parts.aclose()
 
     # What the page shows and asks for
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything runs, the bot included."""
+        return self._ready
 
     def status(self) -> Mapping[str, Any]:
         return {
@@ -168,8 +179,8 @@ class Show:
             },
             "channels": {
                 "oncall-chat": {"type": "telegram", "chat_id": CHAT, "title": _TITLE, **common},
-                "team-slack": {"type": "slack", "channel": f"#{CHANNEL}", "title": _TITLE, **common},
-                "ops-mail": {"type": "email", "to": ["ops@callcentre.example"], "title": _TITLE, **common},
+                "team-slack": {"type": "slack", "channel": f"#{CHANNEL}", "title": _HEADLINE, **common},
+                "ops-mail": {"type": "email", "to": ["ops@callcentre.example"], "subject": _SUBJECT, **common},
             },
             "routes": [
                 {"matchers": ['severity="critical"'], "channels": ["oncall-chat", "team-slack", "ops-mail"]},
@@ -179,19 +190,21 @@ class Show:
             "users": [{"name": "anna", "telegram_id": ANNA, "role": "admin"}],
         }
 
+    async def _stop_relay(self, relay: Any) -> None:
+        """In order; at once if that takes too long for somebody who pressed Ctrl-C."""
+        if not self._listens:  # stopped while it was starting
+            await relay.stop()
+            return
+        relay.request_stop()
+        ended = asyncio.create_task(relay.wait())
+        _, late = await asyncio.wait([ended], timeout=_STOP_WITHIN if self._ready else 0.2)
+        if late:
+            relay.request_stop()
+        await ended
+
     def _clean(self) -> None:
         if not self._plan.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-
-async def _stop_relay(relay: Any) -> None:
-    """In order, and at once if that takes too long for somebody who pressed Ctrl-C."""
-    relay.request_stop()
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.shield(stopping := asyncio.ensure_future(relay.stop())), _STOP_WITHIN)
-        return
-    relay.request_stop()
-    await stopping
 
 
 async def run(plan: Plan, tell: Callable[[str], None]) -> int:
@@ -226,3 +239,6 @@ async def run(plan: Plan, tell: Callable[[str], None]) -> int:
         await show.stop()
         if plan.keep:
             tell(f"Kept in {show.folder}")
+        if asked.is_set() and not show.ready:  # a library is being imported in a thread, and nobody can stop that
+            sys.stdout.flush()
+            os._exit(0)

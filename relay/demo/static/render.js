@@ -101,7 +101,7 @@ function telegramMessage(item, press) {
     element("div", { class: "text" }, ...formatted(item.text, item.entities), foot));
   return element("article", { id: item.key, class: item.mine ? "message mine" : "message", "data-edited": item.edited },
     item.mine ? null : element("span", { class: "avatar", "aria-hidden": "true" }, item.who.slice(0, 1)),
-    element("div", { class: "column" }, bubble, keyboard(item, press)));
+    bubble, keyboard(item, press));
 }
 
 /* Slack: mrkdwn and the blocks that the relay sends. */
