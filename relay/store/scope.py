@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
@@ -31,6 +31,7 @@ Row = TypeVar("Row")
 Key = TypeVar("Key")
 _HISTORY = tuple(column.name for column in fields(HistoryRow))
 _history_values = attrgetter(*_HISTORY)
+MOST_AT_ONCE = 64
 CHUNK = 900  # below every database's limit of parameters in a statement
 
 
@@ -94,15 +95,31 @@ class Rows(Generic[Row]):
                 continue
             self._stored[key] = values
         if new:
-            conn.exec_driver_sql(_insert_sql(conn.dialect, self.table, tuple(self._names)), new)
+            insert_rows(conn, self.table, tuple(self._names), new)
         if changed:
             conn.exec_driver_sql(_update_sql(conn.dialect, self.table, tuple(self._names), tuple(self._keys)), changed)
 
 
-@lru_cache
-def _insert_sql(dialect: Dialect, table: Table, names: tuple[str, ...]) -> str:
+def insert_rows(conn: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Inserts many rows with few statements.
+
+    SQLite's driver gives the interpreter away at every step, and a busy event loop keeps it: one step for 64 rows is
+    worth several times one for each. Sizes are powers of two, so that few statements are ever compiled.
+    """
+    start, size = 0, MOST_AT_ONCE
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        values = tuple(chain.from_iterable(rows[start : start + size]))
+        conn.exec_driver_sql(_insert_sql(conn.dialect, table, names, size), values)
+        start += size
+
+
+@lru_cache(maxsize=256)
+def _insert_sql(dialect: Dialect, table: Table, names: tuple[str, ...], rows: int) -> str:
     """Compiled once: rows then go to the driver as they are, which halves what a batch costs."""
-    return str(insert(table).values({name: bindparam(name) for name in names}).compile(dialect=dialect))
+    values: list[dict[str, Any]] = [{name: bindparam(f"{name}_{row}") for name in names} for row in range(rows)]
+    return str(insert(table).values(values).compile(dialect=dialect))
 
 
 @lru_cache
@@ -183,6 +200,5 @@ class Scope:
         for rows in (self.groups, self.incidents, self.alerts, self.episodes, self.memberships, self.posts):
             rows.write(self.conn)
         if self.history:
-            statement = _insert_sql(self.conn.dialect, schema.history, _HISTORY)
-            self.conn.exec_driver_sql(statement, [_history_values(row) for row in self.history])
+            insert_rows(self.conn, schema.history, _HISTORY, [_history_values(row) for row in self.history])
             self.history.clear()
