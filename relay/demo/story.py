@@ -36,10 +36,10 @@ def _alert(name: str, severity: str, summary: str, **more: str) -> Alert:
     )
 
 
-WARNING = _alert("HighResponseLatency", "warning", "The robot answers after 3.4 s (p95)")
+WARNING = _alert("HighResponseLatency", "warning", "3.4 s until the robot answers")
 BROKEN = (
-    _alert("PipelineErrorsHigh", "critical", "31 dialogue errors in 10 minutes", stage="llm"),
-    _alert("PipelineErrorsHigh", "critical", "12 speech errors in 10 minutes", stage="stt"),
+    _alert("PipelineErrorsHigh", "critical", "31 errors in 10 minutes", stage="llm"),
+    _alert("PipelineErrorsHigh", "critical", "12 errors in 10 minutes", stage="stt"),
 )
 
 
