@@ -66,4 +66,6 @@ servers: ## Install or unpack the programs that tests drive (Alertmanager, Prome
 lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 	@uv pip compile pyproject.toml --group dev --extra apprise --universal --generate-hashes --no-emit-index-url \
 		--no-emit-find-links --no-annotate --no-header --upgrade --quiet --output-file requirements.lock
-	@! grep -nE '://' requirements.lock
+	@uv pip compile pyproject.toml --extra apprise --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-annotate --no-header --quiet --constraint requirements.lock --output-file requirements-runtime.lock
+	@! grep -nE '://' requirements.lock requirements-runtime.lock

@@ -32,6 +32,9 @@ README = ROOT / "README.md"
 QUICKSTART = ROOT / "docs" / "quickstart.md"
 COMPOSE: Mapping[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 ELSEWHERE = {
+    "amtool",
+    "df",
+    "journalctl",
     "cp",
     "mkdir",
     "head",

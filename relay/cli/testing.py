@@ -138,7 +138,8 @@ class _Test:
         end = asyncio.get_running_loop().time() + _CLEAR_WITHIN
         while asyncio.get_running_loop().time() < end:
             posts = await _posts(session, base, group)
-            if not any(one["state"] == "pending" and not one["reason"] for one in posts.values()):
+            mine = [post for name, post in posts.items() if name in self._wanted]
+            if not any(post["state"] == "pending" and not post["reason"] for post in mine):
                 say("resolved again")
                 return
             await asyncio.sleep(_LOOK_EVERY)

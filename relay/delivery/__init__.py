@@ -8,12 +8,13 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from relay import logs
 from relay.clock import Clock, Millis
 from relay.delivery.worker import Budget, Worker
 from relay.limits import Limiter
 from relay.metrics import Metrics
 from relay.notification import Channel
-from relay.store.database import Database
+from relay.store.database import Database, StoreUnavailable
 from relay.store.leases import LeaseKeeper
 from relay.store.posts import moves
 
@@ -66,16 +67,24 @@ class Delivery:
                 worker.wake()
 
     async def run(self, stopping: asyncio.Event) -> None:
-        await self._follow_moves()
+        await self._follow_moves(stopping)
         self._around.keeper.want([worker.lease_name for worker in self._workers.values()])
         await self._around.keeper.renew()
         async with asyncio.TaskGroup() as tasks:
             for worker in self._workers.values():
                 tasks.create_task(worker.run(stopping), name=f"worker {worker.destination}")
 
-    async def _follow_moves(self) -> None:
+    async def _follow_moves(self, stopping: asyncio.Event) -> None:
         """Chats that moved in an earlier life: the config may still name the old address."""
-        moved = await self._around.database.read(moves)
+        moved: dict[str, str] = {}
+        while not stopping.is_set():
+            try:
+                moved = await self._around.database.read(moves)
+            except StoreUnavailable as error:  # webhooks are answered 503 meanwhile, and deliveries wait, too
+                logs.get("delivery").warning("store unavailable", error=str(error))
+                await asyncio.sleep(1.0)
+            else:
+                break
         for channel in self._channels:
             for _ in moved:  # an address may have moved more than once
                 if channel.destination in moved:

@@ -81,7 +81,7 @@ async def test_every_recorded_body_is_accepted_and_shown(telegram: FakeTelegram,
         assert status == 200, f"{recorded}: {answer}"
 
     await relay.until_channel(lambda chat: chat["pending"] == 0)
-    assert {call.status for call in telegram.journal} == {200}
+    assert {call.status for call in telegram.journal if call.method != "getUpdates"} == {200}
 
 
 async def test_a_poisoned_alert_is_shown_as_text_and_takes_nobody_along(
@@ -99,7 +99,7 @@ async def test_a_poisoned_alert_is_shown_as_text_and_takes_nobody_along(
     text = telegram.chat(CHAT).messages[0].text
     assert "Alert1" in text
     assert "Poisoned" in text
-    assert {call.status for call in telegram.journal} == {200}
+    assert {call.status for call in telegram.journal if call.method != "getUpdates"} == {200}
 
 
 @pytest.mark.parametrize(
