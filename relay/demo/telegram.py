@@ -120,7 +120,7 @@ class FakeTelegram:
     def calls(self, method: str) -> list[Call]:
         return [call for call in self.journal if call.method.lower() == method.lower()]
 
-    async def until(self, condition: Callable[[], object], *, within: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], object], *, within: float = 60.0) -> None:
         """Returns as soon as the condition holds; `TimeoutError` if it does not in time. Looks after every call."""
         async with asyncio.timeout(within):
             while not condition():
