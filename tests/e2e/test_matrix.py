@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +14,7 @@ from relay.demo.slack import FakeSlack
 from relay.demo.slack_state import Rates
 from relay.demo.telegram import FakeTelegram
 from tests.e2e.conftest import CHAT
+from tests.e2e.test_faults import body
 from tests.recorded import all_payloads
 from tests.relay_process import TOKEN, RelayProcess, alertmanager_config, fire
 from tests.servers import AlertmanagerStarter, free_port
@@ -103,3 +105,18 @@ async def test_every_recorded_body_is_taken_by_every_channel(
     assert "event=retried" not in relay.output
     assert mail.mailbox
     assert slack.channel("alerts").main
+
+
+async def test_a_channel_that_hangs_leaves_the_others_alone(
+    telegram: FakeTelegram, slack: FakeSlack, mail: FakeMail, start_relay: Any
+) -> None:
+    relay = await start_relay(**sections(slack, mail, [{"channels": list(NAMES)}]))
+    await relay.post(body(1))
+    await rest(relay)  # every library is imported, every connection was made once
+    mails, posts = len(mail.mailbox), len(slack.channel("alerts").main)
+    telegram.fail_next("sendMessage", hang=25)
+    async with asyncio.timeout(2):
+        await relay.post(body(2))
+        while len(mail.mailbox) == mails or len(slack.channel("alerts").main) == posts:  # noqa: ASYNC110  another process
+            await asyncio.sleep(0.02)
+    assert len(telegram.chat(CHAT).messages) == 1
