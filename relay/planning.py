@@ -84,6 +84,11 @@ def changes_since(view: IncidentView, announced: int) -> Changes:
     )
 
 
+def only_tells(view: IncidentView, changes: Changes) -> bool:
+    """Whether an append-only message of these changes would speak of acks and silences and of nothing louder."""
+    return (changes.acked or changes.silenced) and not _loud(view, changes)
+
+
 def _farewell(post: PostState, view: IncidentView, changes: Changes, capabilities: Capabilities) -> Step | None:
     if post.farewell and post.living and capabilities.editable and post.shown_rev < view.revision and not view.alerts:
         return Step(kind=Kind.FAREWELL, changes=changes, silent=True)
@@ -93,15 +98,19 @@ def _farewell(post: PostState, view: IncidentView, changes: Changes, capabilitie
 def _append(post: PostState, view: IncidentView, changes: Changes, now: Millis) -> Step | Later | None:
     if post.announced_rev >= view.revision:
         return None
-    first = post.announced_rev == 0
-    if first or changes.all_resolved or changes.fired or changes.raised or _unanswered(view, changes):
+    if post.announced_rev == 0 or _loud(view, changes):
         return Step(kind=Kind.NEW, changes=changes, silent=post.quiet or _silent(changes, view))
-    if changes.acked or changes.silenced:
+    if only_tells(view, changes):
         due = (post.told_at or 0) + TELL_ONCE_IN
         if post.told_at is None or now >= due:
             return Step(kind=Kind.NEW, changes=changes, silent=True)
         return Later(due)
     return None
+
+
+def _loud(view: IncidentView, changes: Changes) -> bool:
+    """Whether an append-only channel must say it at once."""
+    return bool(changes.all_resolved or changes.fired or changes.raised or _unanswered(view, changes))
 
 
 def _rings(view: IncidentView, changes: Changes) -> bool:

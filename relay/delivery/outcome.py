@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from relay import planning
 from relay.clock import Millis
 from relay.notification import DeliveryError, Kind, Notice, Sent
 from relay.retry import Decision
@@ -23,7 +24,7 @@ def progress_of(notice: Notice, sent: Sent, fingerprint: str) -> Progress:
                 announced_rev=revision,
                 remote=json.dumps(dict(sent.remote)),
                 fingerprint=fingerprint,
-                told_at=notice.now,
+                told_at=notice.now if planning.only_tells(notice.view, notice.changes) else None,
                 quiet=False,
             )
         case Kind.REPLY:
