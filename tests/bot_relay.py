@@ -13,6 +13,8 @@ from typing import Any
 import aiohttp
 
 from relay.app import Relay
+from relay.app.relay import Seams
+from relay.clock import Millis, system_clock
 from relay.config import Config
 from relay.demo.telegram import FakeTelegram, Message, Toast
 from tests.state import wire_alert
@@ -28,11 +30,22 @@ USERS = [
 ]
 
 
+class Ahead:
+    """The relay's clock: the real one, `by` so many milliseconds ahead. Telegram's own times stay real."""
+
+    def __init__(self) -> None:
+        self.by: Millis = 0
+
+    def __call__(self) -> Millis:
+        return system_clock() + self.by
+
+
 class BotRelay:
     """A running relay and its chat. `restart` ends it and starts another on the same database."""
 
     def __init__(self, telegram: FakeTelegram, folder: Path, sections: Mapping[str, Any]) -> None:
         self.telegram = telegram
+        self.clock = Ahead()
         self._folder = folder
         self._sections = dict(sections)
         self._relay: Relay | None = None
@@ -62,7 +75,7 @@ class BotRelay:
             "users": USERS,
             **self._sections,
         }
-        self._relay = Relay(Config.model_validate(config))
+        self._relay = Relay(Config.model_validate(config), seams=Seams(clock=self.clock))
         await self._relay.start()
         await self.telegram.until(lambda: self.telegram.updates.polled)
 
