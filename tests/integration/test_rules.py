@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
 from relay.metrics import Metrics
+from tests.programs import ROOT
+from tests.shipped import RULES, alerts
 
-ROOT = Path(__file__).parents[2]
-RULES = ROOT / "prometheus" / "rules"
 SERVICES = ("callcenter", "samokoder", "bgw", "reflexio", "dmarket", "relay")
 PROMISED: dict[str, dict[str, str]] = {
     "callcenter": {
@@ -59,11 +58,6 @@ PROMISED: dict[str, dict[str, str]] = {
     "dmarket": {"HighErrorRate": "critical", "SlowAPIRequests": "warning", "LowActiveUsers": "info"},
 }
 ANNOTATIONS = {"summary", "description", "summary_ru", "description_ru", "runbook_url", "dashboard_url"}
-
-
-def alerts(service: str) -> dict[str, dict[str, Any]]:
-    groups = yaml.safe_load((RULES / f"{service}.yml").read_text())["groups"]
-    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
 def expectations() -> dict[tuple[str, str], list[list[bool]]]:
