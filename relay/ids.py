@@ -37,6 +37,11 @@ class Ids:
             yield now << 22 | process << 12 | counter
 
 
+def first_id(at: Millis) -> int:
+    """Below every id that was made at that time or later: what was made before is found by its primary key."""
+    return max(at - _ORIGIN, 0) << 22
+
+
 def short_code(*parts: str) -> str:
     """Five letters that stand for the named thing: the same for the same parts, rarely shared by two (1 in 8 million)."""
     number = int.from_bytes(hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).digest()[:8])

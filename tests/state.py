@@ -71,22 +71,25 @@ def wire_alert(
     }
 
 
-def wire_message(
+def wire_body(
     *alerts: Mapping[str, object], key: str = '{}:{alertname="DiskFull"}', **more: object
-) -> WebhookMessage:
+) -> dict[str, object]:
+    """A webhook's body before it becomes JSON; `more` are fields of it."""
     firing = any(alert["status"] == "firing" for alert in alerts)
-    return WebhookMessage.model_validate(
-        {
-            "version": "4",
-            "receiver": "relay",
-            "status": "firing" if firing else "resolved",
-            "groupKey": key,
-            "groupLabels": {"alertname": "DiskFull"},
-            "externalURL": "http://alertmanager.example.org",
-            "alerts": list(alerts),
-            **more,
-        }
-    )
+    return {
+        "version": "4",
+        "receiver": "relay",
+        "status": "firing" if firing else "resolved",
+        "groupKey": key,
+        "groupLabels": {"alertname": "DiskFull"},
+        "externalURL": "http://alertmanager.example.org",
+        "alerts": list(alerts),
+        **more,
+    }
+
+
+def wire_message(*alerts: Mapping[str, object], **more: Any) -> WebhookMessage:
+    return WebhookMessage.model_validate(wire_body(*alerts, **more))
 
 
 @dataclass

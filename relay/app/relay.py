@@ -17,6 +17,7 @@ from relay import __version__, logs
 from relay.alertmanager import Alertmanager
 from relay.app.channels import open_channels
 from relay.app.telegram import BotSurroundings, build_bot, open_telegram, telegram_door
+from relay.app.upkeep import Upkeep
 from relay.clock import Clock, system_clock
 from relay.config import Config
 from relay.delivery import Delivery, Surroundings
@@ -82,6 +83,8 @@ class Relay:
         )
         self._reconciler = Reconciler(self._policy, self._new_id, seams.clock)
         self.keeper = LeaseKeeper(self.database, uuid.uuid4().hex, seams.clock, monotonic=seams.monotonic)
+        keep = max(config.database.retention, self._policy.longest_reopen)
+        self._upkeep = Upkeep(self.database, self.keeper, self.metrics, seams.clock, keep=keep)
         self._delivery: Delivery | None = None
         self._standing = Standing(channels=kinds)
         self._clusters: dict[str, Alertmanager] = {}
@@ -162,6 +165,7 @@ class Relay:
             session = await resources.enter_async_context(aiohttp.ClientSession(trust_env=False))
             self._start_pollers(session, tasks)
             tasks.create_task(self._timer(), name="timer")
+            tasks.create_task(self._upkeep.run(self._stopping), name="upkeep")
             tasks.create_task(self.keeper.run(self._stopping), name="leases")
             tasks.create_task(self._route_anew(), name="route anew")
             client = await open_telegram(self._config, resources)

@@ -1,4 +1,4 @@
-"""What the bot does unasked: mirrors acks, tells that a silence ends while its alerts fire, forgets what has expired."""
+"""What the bot does unasked: mirrors acks and tells that a silence ends while its alerts fire."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from relay.alertmanager import AlertmanagerError, ListedAlert, Silence
 from relay.bot.desk import Desk
 from relay.bot.messenger import Messenger, Spot
 from relay.bot.values import Button, Person, Place, Request, Seat
-from relay.clock import DAY, HOUR, MINUTE, SECOND, Millis
+from relay.clock import DAY, MINUTE, SECOND, Millis
 from relay.matchers import format_matchers
 from relay.silencing import ACK_PREFIX, AckMirror, Standing
-from relay.store.conversations import View, forget_expired, remember_told, save_view, was_told
+from relay.store.conversations import View, remember_told, save_view, was_told
 from relay.store.database import StoreUnavailable
 from relay.store.leases import LeaseKeeper
 
@@ -21,7 +21,6 @@ EVERY = 5.0
 """Seconds between two rounds."""
 NOTES_EVERY: Millis = 30 * SECOND
 NOTE_BEFORE: Millis = 15 * MINUTE
-KEEP_TOLD: Millis = 30 * DAY
 MADE = "silence"
 
 
@@ -34,7 +33,6 @@ class Chores:
         self._keeper = keeper
         self._mirrors = {name: AckMirror(client, desk.database, desk.clock) for name, client in desk.clusters.items()}
         self._noted_at: dict[str, Millis] = {}
-        self._forgot_at: Millis = 0
         self._log = logs.get("bot")
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -64,9 +62,6 @@ class Chores:
         if abs(now - self._noted_at.get(name, 0)) >= NOTES_EVERY:
             self._noted_at[name] = now
             await self._tell_endings(name, now)
-        if abs(now - self._forgot_at) >= HOUR:
-            self._forgot_at = now
-            await self._desk.database.write(forget_expired, now, now - KEEP_TOLD)
 
     async def _tell_endings(self, name: str, now: Millis) -> None:
         client = self._desk.clusters[name]

@@ -63,8 +63,6 @@ def _not_yet(config: Config) -> Iterator[tuple[KeyPath, str]]:
     for name, options in config.channels.items():
         if options.fallback is not None:
             yield ("channels", name, "fallback"), said
-    if "retention" in config.database.model_fields_set:
-        yield ("database", "retention"), f"{said}: nothing is deleted yet"
 
 
 def _people(config: Config) -> Iterator[tuple[KeyPath, str]]:
