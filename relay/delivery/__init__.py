@@ -15,8 +15,8 @@ from relay.limits import Limiter
 from relay.metrics import Metrics
 from relay.notification import Channel
 from relay.store.database import Database, StoreUnavailable
+from relay.store.destinations import moves
 from relay.store.leases import LeaseKeeper
-from relay.store.posts import moves
 
 __all__ = ["Delivery", "Surroundings"]
 

@@ -13,8 +13,9 @@ from relay.clock import SECOND, Millis
 from relay.delivery.outcome import failure_of, partial_of, progress_of
 from relay.notification import Channel, DeliveryError, Kind, Notice, Sent
 from relay.store.database import Connection, StoreUnavailable
+from relay.store.destinations import record_refusal, record_success, remember_move
 from relay.store.leases import Lease
-from relay.store.posts import record_contact, record_failure, record_progress, remember_move
+from relay.store.posts import record_failure, record_progress
 from relay.store.rows import PostRow
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Bookkeeper:
             record_progress(conn, post.id, progress, now, attempt.lease)
             if partial is not None:
                 record_failure(conn, post.id, partial, attempt.lease)
-            record_contact(conn, channel.name, now, None)
+            record_success(conn, channel.name, now)
 
         await self._write(work)
         outcome = "edited" if attempt.notice.kind in (Kind.EDIT, Kind.FAREWELL) else "sent"
@@ -90,7 +91,7 @@ class Bookkeeper:
 
         def work(conn: Connection) -> None:
             record_failure(conn, post.id, failure, attempt.lease)
-            record_contact(conn, channel.name, now, (error.reason, error.detail))
+            record_refusal(conn, channel.name, now, error)
             if error.moved_to is not None:
                 remember_move(conn, channel.destination, json.dumps(dict(error.moved_to)))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from relay import logs, planning
 from relay.clock import MINUTE, SECOND, Millis
 from relay.delivery.bookkeeper import Attempt, Bookkeeper
+from relay.delivery.pauses import Pauses
 from relay.limits import Limiter
 from relay.notification import Channel, DeliveryError, Kind, Notice, Sent
 from relay.store.database import StoreUnavailable
@@ -58,8 +59,8 @@ class Worker:
         self.channels: dict[str, Channel] = {}
         self._around = around
         self._woken = asyncio.Event()
-        self._failures = 0
-        self._paused_until = 0.0
+        self.pauses = Pauses()
+        self.turned_at = around.monotonic()  # when the last turn began: a worker that stands still shows here
         self._books = Bookkeeper(around)
         self._log = logs.get("delivery")
 
@@ -100,14 +101,13 @@ class Worker:
         self._woken.clear()
         if stopping.is_set():
             return
+        self.turned_at = now = self._around.monotonic()
         lease = self._around.keeper.get(self.lease_name)
-        wait = self._paused_until - self._around.monotonic()
-        if lease is None or wait > 0:
-            await self._pause(min(wait, LOOK_EVERY) if wait > 0 else 1.0)
+        free = self.pauses.free(self.channels, now)
+        if lease is None or not free:
+            await self._pause(1.0 if free else min(self.pauses.wait(self.channels, now), LOOK_EVERY))
             return
-        found = await self._around.database.read(
-            next_due, list(self.channels), self._around.clock(), several=self._around.several
-        )
+        found = await self._around.database.read(next_due, free, self._around.clock(), several=self._around.several)
         if isinstance(found, Idle):
             await self._rest(found)
         else:
@@ -161,14 +161,12 @@ class Worker:
 
     async def _settle(self, attempt: Attempt, outcome: Sent | DeliveryError, fingerprint: str) -> None:
         if isinstance(outcome, Sent):
-            self._failures, self._paused_until = 0, 0.0
+            self.pauses.lift(attempt.channel.name)
             await self._books.succeeded(attempt, outcome, fingerprint)
             return
-        if outcome.scope == "destination" and outcome.reason != "moved":
-            self._failures += 1
-        pause = await self._books.failed(attempt, outcome, self._failures)
+        pause = await self._books.failed(attempt, outcome, self.pauses.count(outcome))
         if pause is not None:
-            self._paused_until = self._around.monotonic() + pause / SECOND
+            self.pauses.pause(attempt.channel.name, outcome, self._around.monotonic() + pause / SECOND)
 
 
 def _state(post: PostRow) -> planning.PostState:

@@ -7,12 +7,15 @@ from sqlalchemy import Connection, text
 
 from relay.store.database import StoreUnavailable
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in `relay/migrations/versions`; a test compares."""
+_LOCK = 0x52656C6179
+"""Any number that only relays use: advisory locks belong to one database."""
 
 
 def migrate(conn: Connection) -> None:
     """Upgrades to `HEAD`. Raises `StoreUnavailable` for a schema newer than this version knows."""
+    _wait_for_others(conn)
     found = _revision(conn)
     if found == HEAD:
         return
@@ -27,6 +30,13 @@ def migrate(conn: Connection) -> None:
     command.upgrade(config, HEAD)
     if conn.in_transaction():
         conn.commit()
+
+
+def _wait_for_others(conn: Connection) -> None:
+    """Of several relays that start at once one makes the tables, the others find them made. Lasts until the commit."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("SET LOCAL lock_timeout = 0"))
+        conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
 def _revision(conn: Connection) -> str | None:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from relay.clock import MINUTE, SECOND, Millis
 from relay.notification import AlertState, AlertView, IncidentView
 from relay.severity import Severity
 from relay.store.leases import Lease, check
 from relay.store.rows import PostRow
-from relay.store.schema import alert_groups, alerts, destinations, episodes, incidents, memberships, posts
+from relay.store.schema import alert_groups, alerts, episodes, incidents, memberships, posts
 
 LONGEST_WAIT: Millis = 15 * MINUTE
 """A due time further off than any wait we ever set comes from a clock that was set back: it counts as due."""
@@ -228,30 +228,6 @@ class Failure:
     due_at: Millis | None  # None: dead
     plain: bool = False
     forget: bool = False
-
-
-def record_contact(conn: Connection, channel: str, now: Millis, failure: tuple[str, str] | None) -> None:
-    """When the channel's far side last took something, or what it said instead; for people who look at `/health`."""
-    if failure is None:
-        values: dict[str, Any] = {"succeeded_at": now, "failing_since": None, "reason": "", "detail": ""}
-    else:
-        since = func.coalesce(destinations.c.failing_since, now)
-        values = {"failed_at": now, "failing_since": since, "reason": failure[0], "detail": failure[1][:1000]}
-    if not conn.execute(update(destinations).where(destinations.c.key == channel).values(**values)).rowcount:
-        conn.execute(insert(destinations).values(key=channel, **(values | {"failing_since": now if failure else None})))
-
-
-def remember_move(conn: Connection, destination: str, moved_to: str) -> None:
-    """A chat has another address from now on. `destination` is the configured one, `moved_to` JSON."""
-    if not conn.execute(
-        update(destinations).where(destinations.c.key == destination).values(moved_to=moved_to)
-    ).rowcount:
-        conn.execute(insert(destinations).values(key=destination, moved_to=moved_to))
-
-
-def moves(conn: Connection) -> dict[str, str]:
-    rows = conn.execute(select(destinations.c.key, destinations.c.moved_to).where(destinations.c.moved_to.is_not(None)))
-    return {row.key: row.moved_to for row in rows if row.moved_to}
 
 
 def record_failure(conn: Connection, post_id: int, failure: Failure, lease: Lease | None) -> None:

@@ -130,6 +130,7 @@ class PostRow:
     attached_rev: int = 0
     told_at: Millis | None = None
     created_at: Millis | None = None
+    instead_of: str = ""
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -168,8 +169,10 @@ posts = Table(
     _number("attached_rev"),
     _time("told_at"),  # last short message about an ack or a silence
     _time("created_at"),
+    _text("instead_of"),  # shown here because that channel does not deliver
     UniqueConstraint("incident_id", "channel", name="posts_identity"),
     Index("posts_due", "channel", "due_at"),
+    Index("posts_dead", "channel", sqlite_where=text("state = 'dead'"), postgresql_where=text("state = 'dead'")),
 )
 
 history = Table(
@@ -208,6 +211,16 @@ destinations = Table(
     _time("failing_since"),
     _text("reason"),
     _text("detail"),
+    _time("paused_since"),  # takes nothing since then
+    _flag("permanent"),  # and says that it never will
+    _text("config"),  # a digest of what the config says of the channel
+)
+
+beats = Table(  # the last watchdog alert of each Alertmanager
+    "beats",
+    metadata,
+    Column("alertmanager", Text, primary_key=True),
+    _time("seen_at"),
 )
 
 drafts = Table(  # what a person is composing, step by step

@@ -1,0 +1,49 @@
+"""What is known of each channel's far side: when it last took something, since when it takes nothing, where it moved to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from relay.clock import Millis
+from relay.notification import DeliveryError
+from relay.store.schema import destinations
+
+
+def record_success(conn: Connection, channel: str, now: Millis) -> None:
+    """The channel's far side took something: whatever it said before is over."""
+    well = {"succeeded_at": now, "failing_since": None, "paused_since": None, "permanent": False}
+    _save(conn, channel, well | {"reason": "", "detail": ""})
+
+
+def record_refusal(conn: Connection, channel: str, now: Millis, error: DeliveryError) -> None:
+    """A call failed. Only a failure of the destination pauses the channel; one text that it refuses says little of it."""
+    values: dict[str, Any] = {"failed_at": now, "reason": error.reason, "detail": error.detail[:1000]}
+    values["failing_since"] = func.coalesce(destinations.c.failing_since, now)
+    if pauses_channel(error):
+        values["paused_since"] = func.coalesce(destinations.c.paused_since, now)
+        values["permanent"] = error.permanent
+    _save(conn, channel, values)
+
+
+def pauses_channel(error: DeliveryError) -> bool:
+    """Whether nothing can be sent to the whole channel now. A chat that moved is followed at once."""
+    return error.scope == "destination" and error.reason != "moved"
+
+
+def remember_move(conn: Connection, destination: str, moved_to: str) -> None:
+    """A chat has another address from now on. `destination` is the configured one, `moved_to` JSON."""
+    _save(conn, destination, {"moved_to": moved_to})
+
+
+def moves(conn: Connection) -> dict[str, str]:
+    """Configured destination to its new address (JSON)."""
+    rows = conn.execute(select(destinations.c.key, destinations.c.moved_to).where(destinations.c.moved_to.is_not(None)))
+    return {row.key: row.moved_to for row in rows if row.moved_to}
+
+
+def _save(conn: Connection, key: str, values: dict[str, Any]) -> None:
+    if conn.execute(select(destinations.c.key).where(destinations.c.key == key)).first() is None:
+        conn.execute(insert(destinations).values(key=key))
+    conn.execute(update(destinations).where(destinations.c.key == key).values(**values))
