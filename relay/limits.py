@@ -25,15 +25,27 @@ class Limiter:
         self._taken: deque[tuple[float, int]] = deque()
         self._paused_until = 0.0
 
-    def delay(self, now: float, *, urgent: bool = False) -> float:
-        """Seconds until a message may be sent; 0.0 for now."""
+    def delay(self, now: float, *, urgent: bool = False, keep: int = 0) -> float:
+        """Seconds until a message may be sent; 0.0 for now. `keep`: leave so many more for what matters more."""
         wait = max(self._paused_until - now, 0.0)
-        for position, (allowed, seconds) in enumerate(self._windows):
-            last = position == len(self._windows) - 1
-            room = max(allowed - (self._reserved if last and not urgent else 0), 1)
+        for room, seconds in self._rooms(urgent=urgent, keep=keep):
             if len(self._taken) >= room:
                 wait = max(wait, self._taken[-room][0] + seconds - now)
         return wait
+
+    def drain(self, messages: int, now: float) -> float:
+        """Seconds until the last of so many messages may be sent, if nothing else is."""
+        times, rooms = [at for at, _ in self._taken], self._rooms()
+        at = max(now, self._paused_until)
+        for _ in range(messages):
+            at = max([at, *(times[-room] + seconds for room, seconds in rooms if len(times) >= room)])
+            times.append(at)
+        return at - now
+
+    def _rooms(self, *, urgent: bool = False, keep: int = 0) -> list[Window]:
+        """The windows, the longest without what is reserved in it."""
+        kept = keep if urgent else self._reserved + keep
+        return [*self._windows[:-1], *((max(allowed - kept, 1), seconds) for allowed, seconds in self._windows[-1:])]
 
     def take(self, now: float) -> int:
         """Counts a message; give the answer to `settle` when its call has ended."""

@@ -66,3 +66,33 @@ def test_no_window_ever_holds_more_than_it_may(steps: list[tuple[float, float]])
     for count, seconds in GROUP:
         for first, last in zip(sent, sent[count:], strict=False):
             assert last - first >= seconds - 1e-6
+
+
+def test_what_matters_less_leaves_room_for_what_matters_more() -> None:
+    limiter = Limiter(GROUP, reserved=3)
+    for second in range(12):
+        limiter.take(float(second))
+    assert limiter.delay(12.0) == 0
+    assert limiter.delay(12.0, keep=5) == 48.0
+
+
+def test_a_backlog_is_drained_by_the_second_and_then_by_the_minute() -> None:
+    limiter = Limiter(GROUP, reserved=3)
+    assert [limiter.drain(count, 100.0) for count in (0, 1, 2, 17, 18)] == [0, 0, 1, 16, 60]
+    for second in range(17):
+        limiter.take(100.0 + second)
+    assert limiter.drain(1, 117.0) == 43.0
+    assert Limiter(()).drain(1000, 5.0) == 0
+
+
+@given(st.lists(st.floats(0, 5), max_size=60), st.integers(1, 60))
+def test_a_backlog_is_sent_exactly_when_it_was_said_to_be(idle: list[float], messages: int) -> None:
+    limiter, now = Limiter(GROUP, reserved=3), 0.0
+    for seconds in idle:
+        now += seconds + limiter.delay(now + seconds)
+        limiter.take(now)
+    expected = now + limiter.drain(messages, now)
+    for _ in range(messages):
+        now += limiter.delay(now)
+        limiter.take(now)
+    assert abs(now - expected) < 1e-6

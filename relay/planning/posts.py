@@ -1,4 +1,4 @@
-"""What a post does next: announce, edit, attach, or nothing. Values in, values out; no clock, no I/O.
+"""What a post does next: announce, edit, attach, or nothing.
 
 The rules are those of the table "what rings, and what only changes" in `docs/explanation/messages.md`.
 """
@@ -23,6 +23,7 @@ class PostState:
     shown_rev: int = 0
     announced_rev: int = 0
     living: bool = False  # there is a message to edit
+    digested: bool = False  # a digest shows it
     quiet: bool = False
     farewell: bool = False
     attached_rev: int = 0
@@ -56,6 +57,8 @@ def plan(
     if not capabilities.editable:
         return _append(post, view, changes, now)
     if not post.living:
+        if post.digested and not post.quiet and not _calls(view, changes):
+            return None  # its digest is edited
         return Step(kind=Kind.NEW, changes=changes, silent=post.quiet or view.silent or _all_flapping(view.firing))
     if post.announced_rev < view.revision and _rings(view, changes):
         return Step(kind=Kind.REPLY, changes=changes, silent=_silent(changes, view))
@@ -110,16 +113,21 @@ def _append(post: PostState, view: IncidentView, changes: Changes, now: Millis) 
 
 def _loud(view: IncidentView, changes: Changes) -> bool:
     """Whether an append-only channel must say it at once."""
-    return bool(changes.all_resolved or changes.fired or changes.raised or _unanswered(view, changes))
+    return changes.all_resolved or _calls(view, changes)
 
 
 def _rings(view: IncidentView, changes: Changes) -> bool:
     """Whether a phone must ring, beyond an edit that arrives without sound."""
-    if changes.fired or changes.raised or _unanswered(view, changes):
+    if _calls(view, changes):
         return True
     if not changes.all_resolved or all(alert.flapping for alert in changes.resolved):
         return False
     return any(alert.severity is Severity.CRITICAL for alert in view.alerts)
+
+
+def _calls(view: IncidentView, changes: Changes) -> bool:
+    """Whether somebody must come, not only hear that it is over."""
+    return bool(changes.fired or changes.raised or _unanswered(view, changes))
 
 
 def _unanswered(view: IncidentView, changes: Changes) -> bool:

@@ -1,0 +1,34 @@
+"""What is sent next: of one post, of a whole destination, and of a digest. Values in, values out; no clock, no I/O."""
+
+from relay.planning.destinations import Allowance, Backlog, Digest, Storm, plan_destination
+from relay.planning.digests import DigestState, DigestStep, Shown, plan_digest
+from relay.planning.posts import (
+    ATTACH_ONCE_IN,
+    TELL_ONCE_IN,
+    Later,
+    PostState,
+    Step,
+    changes_since,
+    only_tells,
+    plan,
+)
+
+__all__ = [
+    "ATTACH_ONCE_IN",
+    "TELL_ONCE_IN",
+    "Allowance",
+    "Backlog",
+    "Digest",
+    "DigestState",
+    "DigestStep",
+    "Later",
+    "PostState",
+    "Shown",
+    "Step",
+    "Storm",
+    "changes_since",
+    "only_tells",
+    "plan",
+    "plan_destination",
+    "plan_digest",
+]
