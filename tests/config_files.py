@@ -16,6 +16,8 @@ SECRETS = {
     "TELEGRAM_BOT_TOKEN": "42:marker-telegram-token",
     "SLACK_BOT_TOKEN": "xoxb-marker-slack-token",
     "SMTP_PASSWORD": "marker-smtp-password",
+    "SMS_URL": "https://sms.example.org/marker-sms-url",
+    "SMS_TOKEN": "marker-sms-token",
 }
 BASE = """\
 server: {auth: {bearer_token: letmein}}

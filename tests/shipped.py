@@ -21,3 +21,31 @@ def alerts(service: str) -> dict[str, dict[str, Any]]:
 def rules(file: Path) -> list[dict[str, Any]]:
     """All rules of a file, recording ones included."""
     return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+
+
+def every_alert() -> list[tuple[str, str]]:
+    """(service, alertname) of all alerts of the five systems."""
+    return [(service, name) for service in SYSTEMS for name in alerts(service)]
+
+
+DESTINATIONS = {
+    "callcenter": {"callcenter-chat", "callcenter-slack"},
+    "samokoder": {"samokoder-chat"},
+    "bgw": {"bgw-chat", "bgw-slack", "bgw-mail"},
+    "reflexio": {"reflexio-slack", "reflexio-mail"},
+    "dmarket": {"dmarket-chat"},
+}
+"""The channels of a system's alerts, as the systems' own documents want them."""
+
+_OTHERWISE = {
+    ("callcenter", "OperatorQueueOverflow"): {"callcenter-chat", "callcenter-sms"},
+    ("callcenter", "AbnormalAPISpend"): {"callcenter-mail"},
+    ("callcenter", "SuspiciousToolCalls"): {"callcenter-chat"},
+}
+
+
+def destinations(service: str, name: str) -> set[str]:
+    """The channels of one alert."""
+    if service == "samokoder" and alerts(service)[name]["labels"]["severity"] == "critical":
+        return {"samokoder-chat", "samokoder-mail"}
+    return _OTHERWISE.get((service, name), DESTINATIONS[service])

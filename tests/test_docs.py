@@ -24,6 +24,7 @@ from relay.cli import create_program
 from relay.config import Config, load
 from relay.config.environment import VARIABLES
 from tests import markdown
+from tests.config_files import EXAMPLE
 from tests.markdown import Block
 from tests.programs import ROOT
 from tests.relay_process import RelayProcess
@@ -318,8 +319,9 @@ def test_the_env_file_of_the_pages_is_the_one_that_is_shipped() -> None:
 
 def test_every_variable_of_the_env_file_is_known() -> None:
     names = set(re.findall(r"^(?:# )?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    of_the_example = set(re.findall(r"(?<!\$)\$\{(\w+)\}", EXAMPLE.read_text())) - {"NAME"}
     assert len(names) > 5
-    assert names <= VARIABLES
+    assert of_the_example <= names <= VARIABLES | of_the_example | {"RELAY_CONFIG"}
 
 
 def test_the_readme_config_does_what_the_readme_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,9 @@ import pytest
 import yaml
 
 from relay.app.relay import GRACE
+from relay.demo.players.server import CONTROL_PORT, SYSTEMS
 from relay.durations import parse_duration
-from tests.programs import ROOT, AlertmanagerProgram
+from tests.programs import ROOT
 from tests.relay_process import TOKEN, RelayProcess
 from tests.servers import AlertmanagerStarter, PrometheusStarter
 
@@ -28,6 +29,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: Mapping[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: Mapping[str, Mapping[str, Any]] = COMPOSE["services"]
 ALERTMANAGER = ROOT / "alertmanager" / "alertmanager.yml"
+PROMETHEUS: Mapping[str, Any] = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
 
 
 def run(*command: object, good: bool = True) -> str:
@@ -131,8 +133,8 @@ def test_the_image_installs_the_same_versions_that_are_tested_and_nothing_for_de
 # -- the stack -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_stack_has_all_four_and_each_says_whether_it_is_well() -> None:
-    assert set(SERVICES) == {"relay", "alertmanager", "prometheus", "grafana"}
+def test_the_stack_has_all_five_and_each_says_whether_it_is_well() -> None:
+    assert set(SERVICES) == {"relay", "alertmanager", "prometheus", "grafana", "players"}
     assert all("healthcheck" in service for name, service in SERVICES.items() if name != "relay")
     assert instructions("HEALTHCHECK"), "the relay's own is in its image"
 
@@ -143,7 +145,7 @@ def test_services_use_only_secrets_volumes_and_services_that_exist() -> None:
         assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"])
         assert set(service.get("depends_on", ())) <= set(SERVICES)
         used |= set(service.get("secrets", ()))
-        for volume in service["volumes"]:
+        for volume in service.get("volumes", ()):
             source = volume.partition(":")[0]
             assert (ROOT / source).is_dir() if source.startswith("./") else source in COMPOSE["volumes"]
         text = json.dumps(service)
@@ -159,7 +161,7 @@ def test_secrets_are_never_committed_or_built_into_the_image() -> None:
 
 def test_ports_are_open_on_this_machine_only() -> None:
     ports = [port for service in SERVICES.values() for port in service["ports"]]
-    assert len(ports) == 4
+    assert len(ports) == 5
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -175,10 +177,6 @@ def test_the_relay_has_time_to_stop_and_may_write_to_its_data_alone() -> None:
 # -- Alertmanager and Prometheus -------------------------------------------------------------------------------------------
 
 
-def test_every_amtool_takes_the_alertmanager_config(alertmanager_program: AlertmanagerProgram) -> None:
-    assert "SUCCESS" in run(alertmanager_program.amtool, "check-config", ALERTMANAGER)
-
-
 def test_alertmanager_posts_where_the_relay_listens_with_the_token_that_the_relay_reads() -> None:
     config = yaml.safe_load(ALERTMANAGER.read_text())
     [webhook] = config["receivers"][0]["webhook_configs"]
@@ -187,14 +185,6 @@ def test_alertmanager_posts_where_the_relay_listens_with_the_token_that_the_rela
     token = webhook["http_config"]["authorization"]["credentials_file"]
     assert token == SERVICES["relay"]["environment"]["RELAY_WEBHOOK_TOKEN_FILE"]
     assert SERVICES["relay"]["environment"]["ALERTMANAGER_URL"] == "http://alertmanager:9093"
-
-
-def test_every_alert_reaches_the_relay_and_the_watchdog_is_told_often(amtool_path: Path) -> None:
-    routes = (amtool_path, "config", "routes", "test", f"--config.file={ALERTMANAGER}")
-    assert run(*routes, "alertname=Watchdog", "severity=none").split() == ["relay"]
-    assert run(*routes, "alertname=Anything").split() == ["relay"]
-    [watchdog] = yaml.safe_load(ALERTMANAGER.read_text())["route"]["routes"]
-    assert watchdog["repeat_interval"] == "5m"
 
 
 def muted(url: str) -> dict[str, bool]:
@@ -230,9 +220,29 @@ def test_promtool_takes_the_prometheus_config_and_its_rules(promtool_path: Path)
     run(promtool_path, "check", "rules", *rules)
 
 
-def test_prometheus_watches_every_service_of_the_stack() -> None:
-    config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
-    assert set(SERVICES) <= {job["job_name"] for job in config["scrape_configs"]}
+def test_prometheus_watches_every_service_of_the_stack_and_every_player() -> None:
+    jobs = {job["job_name"]: job for job in PROMETHEUS["scrape_configs"]}
+    assert set(SERVICES) - {"players"} <= set(jobs)
+    for number, system in enumerate(SYSTEMS, 1):
+        [file] = jobs[system.name]["file_sd_configs"][0]["files"]
+        [group] = yaml.safe_load((ROOT / "prometheus" / file).read_text())
+        assert group["targets"] == [f"players:{CONTROL_PORT + number}"]
+        assert jobs[system.name].get("metrics_path", "/metrics") == system.path
+
+
+def test_the_players_run_from_the_image_with_a_module_that_it_has() -> None:
+    players = SERVICES["players"]
+    assert players["image"] == SERVICES["relay"]["image"]
+    assert players["ports"] == [f"127.0.0.1:{CONTROL_PORT}:{CONTROL_PORT}"]
+    program = [*players["entrypoint"], *players["command"], "--help"]
+    assert "--host" in run(sys.executable, *program[1:])
+
+
+def test_whatever_leaves_prometheus_says_where_it_is_from_and_a_pair_sends_the_same_alerts() -> None:
+    external = set(PROMETHEUS["global"]["external_labels"])
+    dropped = {rule["regex"] for rule in PROMETHEUS["alerting"]["alert_relabel_configs"]}
+    assert external == {"environment", "replica"}
+    assert dropped == {"replica"}
 
 
 RULES_TEST = """
@@ -326,7 +336,9 @@ async def test_an_alert_of_the_shipped_rules_finds_its_way_through_the_shipped_c
         (tmp_path / "webhook_token").write_text(TOKEN)
         config = ALERTMANAGER.read_text().replace("http://relay:8080", relay.url)
         alertmanager = start_alertmanager(config.replace("/run/secrets", str(tmp_path)))
+        targets = f"files: [{ROOT}/prometheus/targets/"
         prometheus = (ROOT / "prometheus" / "prometheus.yml").read_text().replace("15s", "1s")
+        prometheus = prometheus.replace("files: [targets/", targets)
         prometheus = prometheus.replace("alertmanager:9093", alertmanager.removeprefix("http://"))
         start_prometheus(
             prometheus.replace("rules/*.yml", "example.yml"),

@@ -301,7 +301,7 @@ def test_the_module_is_the_program_and_pipes_stay_plain(tmp_path: Path) -> None:
     (tmp_path / "relay.yml").write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
     result = run("-m", "relay", "check", cwd=tmp_path, environ=SECRETS)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "relay.yml: good: 3 channels, 3 routes, 1 alertmanager\n"
+    assert result.stdout == "relay.yml: good: 15 channels, 14 routes, 1 alertmanager\n"
     result = run("-m", "relay", "check", cwd=tmp_path)
     assert result.returncode == 1
     assert "\x1b" not in result.stdout

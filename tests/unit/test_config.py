@@ -26,20 +26,26 @@ def test_the_example_file_is_a_whole_config() -> None:
     config = loaded.config
     assert loaded.warnings == ()
     assert loaded.source == EXAMPLE
-    assert list(config.channels) == ["oncall-chat", "team-slack", "ops-mail"]
-    chat, slack, mail = config.channels.values()
+    assert list(config.channels)[:3] == ["oncall-chat", "team-slack", "ops-mail"]
+    chat, slack, mail = list(config.channels.values())[:3]
     assert isinstance(chat, TelegramOptions)
     assert (chat.chat_id, chat.topic_id, chat.language, str(chat.zone)) == (-1001234567890, 7, "ru", "Europe/Moscow")
     assert isinstance(slack, SlackOptions)
     assert slack.channel == "#alerts"
     assert isinstance(mail, EmailOptions)
     assert mail.to == ["ops@example.org"]
-    assert [tuple(route.channels) for route in config.routes] == [
-        tuple(config.channels),
+    for_all = config.routes[-3:]
+    assert [tuple(route.channels) for route in for_all] == [
+        ("oncall-chat", "team-slack", "ops-mail"),
         ("oncall-chat", "team-slack"),
         ("oncall-chat",),
     ]
-    assert [route.silent for route in config.routes] == [False, False, True]
+    assert [route.silent for route in for_all] == [False, False, True]
+    sms = config.channels["callcenter-sms"]
+    assert isinstance(sms, HttpOptions)
+    assert [sms.outcome(status) for status in (200, 402, 404, 409, 503)] == [
+        "ok", "retry", "permanent", "ok", "retry",
+    ]  # fmt: skip
     assert config.telegram is not None
     assert config.telegram.bot_token.get_secret_value() == SECRETS["TELEGRAM_BOT_TOKEN"]
     assert [user.role for user in config.users] == [Role.RESPONDER, Role.ADMIN]
@@ -55,22 +61,10 @@ def test_every_commented_line_of_the_example_can_be_switched_on(tmp_path: Path) 
     )
     text = re.sub(rf"^( *)# (?=({optional}):)", r"\1", text, flags=re.MULTILINE)
     text = text.replace("mode: polling ", "mode: polling #")
-    sms = text.index("  # sms:")
-    block = text[sms : text.index("\nroutes:")]
-    text = text.replace(block, re.sub(r"^  # ", "  ", block, flags=re.MULTILINE))
-    text = text.replace("/run/secrets/", f"{tmp_path}/")
     (tmp_path / "my-templates").mkdir()
-    for name in ("sms-url", "sms-key"):
-        (tmp_path / name).write_text("https://sms.example.org/send\n", encoding="utf-8")
     path = tmp_path / "relay.yml"
     path.write_text(text, encoding="utf-8")
     config = load(path, SECRETS)
-    sms_options = config.channels["sms"]
-    assert isinstance(sms_options, HttpOptions)
-    assert sms_options.headers["Authorization"].get_secret_value() == "https://sms.example.org/send"
-    assert [sms_options.outcome(status) for status in (200, 404, 409, 429, 503)] == [
-        "ok", "permanent", "ok", "permanent", "retry",
-    ]  # fmt: skip
     watchdog = config.alertmanagers[0].watchdog
     assert watchdog is not None
     assert (watchdog.timeout, watchdog.channels) == (15 * MINUTE, ["ops-mail"])
