@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
 from relay.clock import MINUTE, SECOND, Millis
 from relay.notification import AlertState, AlertView, IncidentView
@@ -21,14 +21,17 @@ LONGEST_WAIT: Millis = 15 * MINUTE
 """A due time further off than any wait we ever set comes from a clock that was set back: it counts as due."""
 RANK_WORTH: Millis = 30 * SECOND
 """Each step of rank is worth so much waiting: the most severe first, and yet a warning's resolve cannot starve."""
+CROWD = 4
+"""So many posts that are due at once may be the begin of a storm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A post to serve and its incident as of now."""
+    """A post to serve and its incident as of now. `crowded`: it is not alone."""
 
     post: PostRow
     view: IncidentView
+    crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +41,41 @@ class Idle:
     until: Millis | None
 
 
-def next_due(conn: Connection, channels: Sequence[str], now: Millis, *, several: bool) -> Due | Idle:
-    """The post of these channels that should be served first. `several`: name the cluster in texts."""
-    live = (posts.c.channel.in_(channels), posts.c.state == "live", posts.c.due_at.is_not(None))
-    ready = or_(posts.c.due_at <= now, posts.c.due_at > now + LONGEST_WAIT)
+def next_due(
+    conn: Connection,
+    channels: Sequence[str],
+    now: Millis,
+    *,
+    several: bool,
+    only: Sequence[ColumnElement[bool]] = (),
+) -> Due | Idle:
+    """The post of these channels that should be served first.
+
+    Args:
+        conn: the transaction.
+        channels: those that may be served now.
+        now: the time.
+        several: name the cluster in texts.
+        only: further conditions.
+    """
     order = posts.c.since - posts.c.rank * RANK_WORTH
     columns = [posts.c[field.name] for field in fields(PostRow)]
-    row = conn.execute(select(*columns).where(*live, ready).order_by(order, posts.c.id).limit(1)).first()
-    if row is None:
-        return Idle(conn.execute(select(func.min(posts.c.due_at)).where(*live)).scalar())
-    post = PostRow(**row._asdict())
-    return Due(post, load_view(conn, post.incident_id, post.channel, now, several=several))
+    wanted = select(*columns).where(*live_posts(channels), is_ready(now), *only)
+    rows = conn.execute(wanted.order_by(order, posts.c.id).limit(CROWD)).all()
+    if not rows:
+        return Idle(conn.execute(select(func.min(posts.c.due_at)).where(*live_posts(channels), *only)).scalar())
+    post = PostRow(**rows[0]._asdict())
+    view = load_view(conn, post.incident_id, post.channel, now, several=several)
+    return Due(post, view, crowded=len(rows) == CROWD)
+
+
+def live_posts(channels: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    """The posts of these channels that are behind."""
+    return posts.c.channel.in_(channels), posts.c.state == "live", posts.c.due_at.is_not(None)
+
+
+def is_ready(now: Millis) -> ColumnElement[bool]:
+    return or_(posts.c.due_at <= now, posts.c.due_at > now + LONGEST_WAIT)
 
 
 def load_view(

@@ -131,6 +131,7 @@ class PostRow:
     told_at: Millis | None = None
     created_at: Millis | None = None
     instead_of: str = ""
+    digest_id: int | None = None
 
 
 @dataclass(slots=True)

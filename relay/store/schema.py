@@ -170,8 +170,10 @@ posts = Table(
     _time("told_at"),  # last short message about an ack or a silence
     _time("created_at"),
     _text("instead_of"),  # shown here because that channel does not deliver
+    Column("digest_id", BigInteger),  # the last digest that has shown it
     UniqueConstraint("incident_id", "channel", name="posts_identity"),
     Index("posts_due", "channel", "due_at"),
+    Index("posts_digest", "digest_id"),
     Index("posts_dead", "channel", sqlite_where=text("state = 'dead'"), postgresql_where=text("state = 'dead'")),
 )
 
@@ -221,6 +223,27 @@ beats = Table(  # the last watchdog alert of each Alertmanager
     metadata,
     Column("alertmanager", Text, primary_key=True),
     _time("seen_at"),
+)
+
+digests = Table(  # living posts that show many incidents each, while a channel has more to announce than it may send
+    "digests",
+    metadata,
+    _id(),
+    _text("channel"),
+    _text("state"),  # storm, closing, after, over, refused
+    _time("began_at"),
+    _time("ended_at"),
+    _time("calm_since"),
+    _number("own"),  # critical incidents that had messages of their own since `own_since`
+    _time("own_since"),
+    Column("head", Text),  # JSON: remote, fingerprint, at, posted_at
+    _text("pages"),  # JSON list of the same
+    _time("listed_at"),
+    _text("told"),  # JSON: what it was, for its last line
+    _flag("condensed"),  # pages name only what outlived the storm
+    _flag("plain"),
+    _number("attempts"),
+    Index("digests_channel", "channel", "state"),
 )
 
 drafts = Table(  # what a person is composing, step by step
