@@ -39,6 +39,11 @@ class RelayProcess:
     def output(self) -> str:
         return self._log.read_text() if self._log.exists() else ""
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self) -> None:
         """Returns once it listens; keeps its port over a restart, as Alertmanager's config names it."""
         (self._folder / "relay.yml").write_text(yaml.safe_dump(self._config))

@@ -14,6 +14,7 @@ from relay.metrics import Metrics
 from relay.severity import Severity
 from relay.store.database import Database, StoreUnavailable
 from relay.store.overview import ChannelFigures, Overview, overview
+from relay.store.probe import write_probe
 
 
 class Reachable(Protocol):
@@ -70,7 +71,7 @@ class Operations:
         if self.stopping:
             return web.Response(status=503, text="stopping\n")
         try:
-            await self._database.write(_nothing)
+            await self._database.write(write_probe, self._clock())
         except StoreUnavailable as error:
             return web.Response(status=503, text=f"the store cannot commit: {error}\n")
         return web.Response(text="ready\n")
@@ -137,10 +138,6 @@ class Operations:
         for severity in Severity:
             for state in ("firing", "silenced", "inhibited"):
                 self._metrics.alerts.labels(severity.label, state).set(found.alerts.get((severity, state), 0))
-
-
-def _nothing(_conn: object) -> None:
-    """A transaction that only commits."""
 
 
 def _iso(at: Millis | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,24 @@ from typing import Any
 import pytest
 
 from relay.demo.telegram import FakeTelegram
+from tests.fakes.gateway import FakeGateway
 from tests.relay_process import RelayProcess
 
 CHAT = -1001234567890
+
+
+def only_http(gateway: FakeGateway) -> dict[str, Any]:
+    """Sections for `start_relay`: everything goes to the gateway, as fast as it answers."""
+    limits = {"per_second": 500, "per_minute": 30_000}
+    channel = {"type": "http", "url": gateway.url, "limits": limits}
+    return {"telegram": None, "channels": {"hook": channel}, "routes": [{"channels": ["hook"]}]}
+
+
+async def until(condition: Callable[[], object], *, within: float = 30.0) -> None:
+    """Returns as soon as the condition on another process holds; `TimeoutError` if it does not in time."""
+    async with asyncio.timeout(within):
+        while not condition():  # noqa: ASYNC110  another process
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -19,6 +35,15 @@ async def telegram() -> AsyncIterator[FakeTelegram]:
     async with FakeTelegram(limits=False) as fake:
         fake.add_chat(CHAT)
         yield fake
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[FakeGateway]:
+    """A service for a channel of type http: a relay that speaks only to it starts in half the time."""
+    server = FakeGateway()
+    await server.start()
+    yield server
+    await server.stop()
 
 
 @pytest.fixture
@@ -36,7 +61,7 @@ async def start_relay(tmp_path: Path, telegram: FakeTelegram) -> AsyncIterator[C
             "routes": [{"channels": ["chat"]}],
             **sections,
         }
-        relay = RelayProcess(folder, config)
+        relay = RelayProcess(folder, {name: section for name, section in config.items() if section is not None})
         started.append(relay)
         await relay.start()
         return relay

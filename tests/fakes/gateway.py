@@ -32,7 +32,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What to say: a whole response, or `raw` bytes; then `hang` keeps the line open, `reset` breaks it with RST."""
+    """What to say: a whole response, or `raw` bytes; then `hang` keeps the line open, `reset` breaks it with RST.
+
+    With a `gate` the request was taken, and the answer waits until the gate is set.
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -40,6 +43,7 @@ class Answer:
     raw: bytes | None = None
     hang: bool = False
     reset: bool = False
+    gate: asyncio.Event | None = None
 
     def encoded(self) -> bytes:
         if self.raw is not None:
@@ -95,6 +99,8 @@ class FakeGateway:
                 await writer.wait_closed()
 
     async def _answer(self, answer: Answer, writer: asyncio.StreamWriter) -> None:
+        if answer.gate is not None:
+            await answer.gate.wait()
         writer.write(answer.encoded())
         await writer.drain()
         if answer.hang:
