@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check bench lint format types architecture unit golden lock servers
+.PHONY: help setup demo run test check bench lint format types architecture unit golden dashboards lock servers
 
 BIN := .venv/bin
 WORKERS ?= 2
@@ -46,7 +46,7 @@ format: setup ## Let ruff mend what it can
 	@$(BIN)/ruff format .
 
 types: setup ## mypy, strict
-	@$(BIN)/mypy relay tests $(wildcard bench tools/*.py)
+	@$(BIN)/mypy relay tests grafana $(wildcard bench tools/*.py)
 
 architecture: setup ## Imports run downwards only
 	@$(BIN)/lint-imports --no-logo
@@ -56,6 +56,9 @@ unit: setup ## Unit tests (ARGS="-k name")
 
 golden: setup ## Write the golden files of tests/golden anew; read the diff before committing
 	@GOLDEN_UPDATE=1 UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/unit $(or $(ARGS),-k "golden or rendering")
+
+dashboards: setup ## Write Grafana's dashboards anew from grafana/source
+	@$(BIN)/python -m grafana.build
 
 bench: setup servers ## Run bench/, print its table, write bench/results.json
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,0 +1,1 @@
+"""One module for each dashboard, and the few words that they are all written in."""
