@@ -34,10 +34,11 @@ from relay.server.arrivals import Arrivals
 from relay.server.credentials import Credentials
 from relay.server.operations import Standing
 from relay.server.sources import Sources
+from relay.store.bell import EVERYTHING, LEASES
 from relay.store.database import Database, StoreUnavailable
 from relay.store.held import open_incidents
 from relay.store.leases import LeaseKeeper
-from relay.store.opening import open_database
+from relay.store.opening import open_bell, open_database
 
 GRACE = 20.0
 """Seconds that a call in hand gets after SIGTERM; then it is cancelled, and the next start carries on."""
@@ -85,6 +86,7 @@ class Relay:
         self.keeper = LeaseKeeper(self.database, uuid.uuid4().hex, seams.clock, monotonic=seams.monotonic)
         keep = max(config.database.retention, self._policy.longest_reopen)
         self._upkeep = Upkeep(self.database, self.keeper, self.metrics, seams.clock, keep=keep)
+        self._bell = open_bell(config.database, self._heard)
         self._delivery: Delivery | None = None
         self._standing = Standing(channels=kinds)
         self._clusters: dict[str, Alertmanager] = {}
@@ -167,6 +169,7 @@ class Relay:
             tasks.create_task(self._timer(), name="timer")
             tasks.create_task(self._upkeep.run(self._stopping), name="upkeep")
             tasks.create_task(self.keeper.run(self._stopping), name="leases")
+            tasks.create_task(self._bell.run(self._stopping), name="bell")
             tasks.create_task(self._route_anew(), name="route anew")
             client = await open_telegram(self._config, resources)
             channels = await open_channels(self._config, self._renderer, session, resources, client)
@@ -234,8 +237,15 @@ class Relay:
         return lambda endpoint, outcome: self.metrics.alertmanager_requests.labels(name, endpoint, outcome).inc()
 
     def _wake(self, channels: Iterable[str]) -> None:
+        self._bell.ring(channels)
+        self._heard(frozenset(channels))
+
+    def _heard(self, topics: frozenset[str]) -> None:
+        """Something changed, here or at another relay."""
+        if LEASES in topics:
+            self.keeper.nudge()
         if self._delivery is not None:
-            self._delivery.wake(channels)
+            self._delivery.wake(self._config.channels if EVERYTHING in topics else topics)
 
     async def _timer(self) -> None:
         """What only time brings about: flapping ends."""

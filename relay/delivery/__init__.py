@@ -68,7 +68,7 @@ class Delivery:
 
     async def run(self, stopping: asyncio.Event) -> None:
         await self._follow_moves(stopping)
-        self._around.keeper.want([worker.lease_name for worker in self._workers.values()])
+        self._around.keeper.want([worker.lease_name for worker in self._workers.values()], spread=True)
         await self._around.keeper.renew()
         async with asyncio.TaskGroup() as tasks:
             for worker in self._workers.values():

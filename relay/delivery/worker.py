@@ -111,7 +111,8 @@ class Worker:
         if isinstance(found, Idle):
             await self._rest(found)
         else:
-            await self._serve(found, lease)
+            with self._around.keeper.using(lease):
+                await self._serve(found, lease)
 
     async def _rest(self, idle: Idle) -> None:
         wait = LOOK_EVERY if idle.until is None else (idle.until - self._around.clock()) / SECOND
@@ -148,6 +149,7 @@ class Worker:
         if notice.kind is Kind.EDIT and content.fingerprint == attempt.post.fingerprint:
             await self._books.note_unchanged(attempt)
             return
+        self._around.keeper.confirm(attempt.lease)
         tickets = self.budget.take(self._around.monotonic())
         outcome: Sent | DeliveryError
         try:

@@ -35,6 +35,7 @@ class Engine(Protocol):
     """What a database must offer: both run `work` in one transaction and raise `StoreUnavailable` when it is not there."""
 
     kind: str
+    one_writer: bool  # changes that wait share a transaction; else each has its own, side by side
 
     async def open(self) -> None: ...
 
@@ -53,6 +54,7 @@ class Database:
         self._waiting: list[_Call] = []
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
+        self._apart: set[asyncio.Task[Any]] = set()
         self._closing = False
         self.last_error: str | None = None
 
@@ -71,6 +73,7 @@ class Database:
         if self._writer is not None:
             await self._writer
             self._writer = None
+        await asyncio.gather(*self._apart, return_exceptions=True)
         await self._engine.close()
 
     async def read(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
@@ -78,9 +81,26 @@ class Database:
         return result
 
     async def write(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-        """Runs `function(conn, …)` in a transaction of its own or together with others that wait; returns after COMMIT."""
-        result: T = await self.write_batched(_run_alone, lambda conn: function(conn, *args, **kwargs))
+        """Runs `function(conn, …)` in a transaction of its own or together with others that wait; returns after COMMIT.
+
+        Where replicas share the database it is always one of its own: the fewer rows a transaction locks, and the sooner
+        it ends, the less they wait for each other.
+        """
+        result: T
+        if self._engine.one_writer:
+            result = await self.write_batched(_run_alone, lambda conn: function(conn, *args, **kwargs))
+        else:
+            result = await self._write_apart(lambda conn: function(conn, *args, **kwargs))
         return result
+
+    async def _write_apart(self, work: Callable[[Connection], T]) -> T:
+        """A caller that is cancelled leaves the change to itself, as it does in a batch."""
+        if self._closing:
+            raise StoreUnavailable("the store is closing")
+        task: asyncio.Task[T] = asyncio.create_task(self._watched(self._engine.write(work)), name="store-change")
+        self._apart.add(task)
+        task.add_done_callback(self._apart.discard)
+        return await asyncio.shield(task)
 
     async def write_batched(self, batch: Callable[[Connection, Sequence[Item]], Sequence[T]], item: Item) -> T:
         """Like `write`, for changes that can be done many at a time: all waiting items of one `batch` make one call."""

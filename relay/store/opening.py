@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from relay.storage import DatabaseConfig
+from relay.store.bell import Bell
 from relay.store.database import Engine
 from relay.store.sqlite import SqliteEngine, sqlite_path
 
@@ -15,3 +19,12 @@ def open_database(config: DatabaseConfig) -> Engine:
     from relay.store.postgres import PostgresEngine  # its machinery costs a start 60 ms
 
     return PostgresEngine(url)
+
+
+def open_bell(config: DatabaseConfig, on_ring: Callable[[frozenset[str]], None]) -> Bell:
+    """What wakes the other relays on that database, and calls `on_ring` when they wake us."""
+    if config.kind == "sqlite":
+        return Bell(None, on_ring)
+    from relay.store.postgres import open_line
+
+    return Bell(partial(open_line, config.url.get_secret_value()), on_ring)

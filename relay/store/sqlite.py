@@ -27,6 +27,7 @@ class SqliteEngine:
     """Owns the file, its lock, the writer thread and the readers."""
 
     kind = "sqlite"
+    one_writer = True
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
