@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gettext
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+from weakref import WeakValueDictionary
 from zoneinfo import ZoneInfo
 
 from relay.access import BotConfig
@@ -53,6 +55,19 @@ class Claims:
             self._held.pop(identity, None)
 
 
+@dataclass(slots=True)
+class Turns:
+    """One after the other for each key: two taps that follow closely must not both start from the same state."""
+
+    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    def of(self, key: str) -> asyncio.Lock:
+        lock = self._locks.get(key)
+        if lock is None:
+            self._locks[key] = lock = asyncio.Lock()
+        return lock
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
     """The bot's surroundings. `wake` and `refresh` tell delivery and the pollers that a person changed something."""
@@ -81,6 +96,7 @@ class Desk:
     wake: Callable[[Iterable[str]], None]
     refresh: Callable[[str], Awaitable[None]]
     claims: Claims = field(default_factory=Claims)
+    turns: Turns = field(default_factory=Turns)
 
     @property
     def several(self) -> bool:

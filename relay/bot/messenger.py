@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramBadRequest, TelegramRetryAfter
@@ -68,6 +69,14 @@ class OwnBudget:
         self._limiter.pause(until)
 
 
+class _Looks:
+    """How often one message was to be changed lately, and whose turn it is."""
+
+    def __init__(self) -> None:
+        self.newest = 0
+        self.turn = asyncio.Lock()
+
+
 class Messenger:
     """Sends and edits. A failure is logged and swallowed: whoever asked can ask again."""
 
@@ -76,6 +85,7 @@ class Messenger:
         self._budget = budget
         self._monotonic = monotonic
         self._own: dict[int, Budget] = {}
+        self._looks: WeakValueDictionary[tuple[int, int], _Looks] = WeakValueDictionary()
         self._log = logs.get("bot")
 
     async def toast(self, query_id: str, text: str, *, alert: bool) -> bool:
@@ -95,13 +105,25 @@ class Messenger:
         """Sends an answer, in reply to `message_id`, or makes that message look like it."""
         try:
             if answer.edit and message_id is not None:
-                await self._within_limits(spot.chat_id, lambda: self._edit(spot, answer, message_id))
+                await self._change(spot, answer, message_id)
             else:
                 sent = await self._within_limits(spot.chat_id, lambda: self._send(spot, answer, message_id))
                 if answer.sent is not None and sent is not None:
                     await answer.sent(sent)
         except Exception as error:  # noqa: BLE001  aiogram, aiohttp and proxies let a dozen kinds through
             self._log.warning("answer not sent", chat=spot.chat_id, error=f"{type(error).__name__}: {error}")
+
+    async def _change(self, spot: Spot, answer: Answer, message_id: int) -> None:
+        """Looks of one message follow each other as they were made; one that is outdated meanwhile is left out."""
+        key = (spot.chat_id, message_id)
+        looks = self._looks.get(key)
+        if looks is None:
+            self._looks[key] = looks = _Looks()
+        looks.newest += 1
+        mine = looks.newest
+        async with looks.turn:
+            if mine == looks.newest:
+                await self._within_limits(spot.chat_id, lambda: self._edit(spot, answer, message_id))
 
     async def _within_limits(self, chat_id: int, call: Callable[[], Any]) -> Any:
         budget = self._budget(chat_id) or self._own.setdefault(chat_id, OwnBudget(chat_id))

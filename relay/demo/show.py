@@ -168,7 +168,8 @@ class Show:
         return {
             "server": {"listen": f"{HOST}:{port}", "auth": {"bearer_token": TOKEN}},
             "database": {"url": f"sqlite:///{self.folder / 'relay.db'}"},
-            "alertmanagers": [{"name": "main", "urls": [self.source.url], "poll": "5s"}],
+            # What resolves while it is silenced is only seen by the poll; its alerts are not sent again, nothing settles.
+            "alertmanagers": [{"name": "main", "urls": [self.source.url], "poll": "2s", "settle": "0s"}],
             "telegram": {"bot_token": self.telegram.token, "api_url": self.telegram.url},
             "slack": {"bot_token": self.slack.token, "api_url": self.slack.url},
             "smtp": {

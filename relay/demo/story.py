@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ class Progress:
     """How far the story is: the step, of how many, and what happens. `running` is False before and after."""
 
     step: int = 0
-    steps: int = 7
+    steps: int = 8
     text: str = ""
     running: bool = False
 
@@ -81,7 +82,7 @@ class Story:
         self.progress = Progress()
 
     async def tell(self) -> None:
-        """All of it, about 90 seconds at a pace of 1. A failure is told as well, on the page and in the log."""
+        """All of it, about two minutes at a pace of 1. A failure is told as well, on the page and in the log."""
         try:
             await self._tell()
         except Exception as error:  # noqa: BLE001  the door of the story: page and servers live on
@@ -112,11 +113,15 @@ class Story:
         await self._source.fire(storm())
         await self._until(lambda: len(self._of_bot(after)) >= STORM)
         await self._look(15)
-        self._now(6, "The fix works: everything resolves in its own message.")
+        self._now(6, "She silences one complaint of all lines: how long, which labels, what it hits, confirm.")
+        await self._silence(after)
+        await self._look(8)
+        self._now(7, "The fix works: she ends the silence, and everything resolves in its own message.")
+        await self._tap(r"v:.*:x", self._answers)
         await self._source.resolve(everything)
         await self._until(lambda: not self._burning(before))
         await self._look(3)
-        self._now(7, "Over. Write /help, fire an alert of your own, or play it again.", running=False)
+        self._now(8, "Over. Write /help, fire an alert of your own, or play it again.", running=False)
 
     def _now(self, step: int, text: str, *, running: bool = True) -> None:
         self.progress = Progress(step, text=text, running=running)
@@ -149,15 +154,37 @@ class Story:
 
     async def _take(self, since: int) -> None:
         """By the real button, as a person would."""
-        for message in reversed(self._of_bot(since)):
-            captions = [button["text"] for row in message.buttons for button in row]
-            if "Ack" in captions and "PipelineErrorsHigh" in message.text:
-                try:
-                    await self._telegram.user_presses(self._chat, message.id, "Ack", user_id=self._user)
-                except TimeoutError:
-                    self._log.warning("the bot did not answer the Ack button")
-                return
-        self._log.warning("no message has an Ack button: nobody takes the incident")
+        await self._tap(r"a:\w+", lambda: [one for one in self._of_bot(since) if "PipelineErrorsHigh" in one.text])
+
+    async def _silence(self, since: int) -> None:
+        """What many lines complain of alike: the label that names the line is switched off."""
+        await self._tap(r"s:\w+", lambda: [one for one in self._of_bot(since) if _STORMY[0][0] in one.text])
+        for button in (r"f:.*:d1h", r"☑ service=.*", r"f:.*:p", r"f:.*:c\w+"):
+            await self._look(1.5)
+            await self._tap(button, self._answers)
+
+    def _answers(self) -> Sequence[Message]:
+        """What the bot said last: the message in which a silence is made, changed and ended."""
+        return [one for one in self._messages if one.sender is self._telegram.bot and one.reply_to is not None][-1:]
+
+    async def _tap(self, button: str, among: Callable[[], Sequence[Message]]) -> None:
+        """Presses the button whose data or caption fits, in the last of these messages, as soon as it is there."""
+
+        def found() -> list[tuple[Message, str]]:
+            pairs = [(one, each) for one in reversed(among()) for row in one.buttons for each in row]
+            return [
+                (one, each["callback_data"])
+                for one, each in pairs
+                if re.fullmatch(button, each.get("callback_data", "")) or re.fullmatch(button, each["text"])
+            ]
+
+        if not await self._until(found):
+            return
+        message, data = found()[0]
+        try:
+            await self._telegram.user_presses(self._chat, message.id, data, user_id=self._user)
+        except TimeoutError:
+            self._log.warning("the bot did not answer the button", button=data)
 
     async def _ask(self, text: str) -> None:
         sent = self._telegram.user_sends(self._chat, self._user, text)

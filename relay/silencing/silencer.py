@@ -65,6 +65,11 @@ class Plan:
     def matchers(self) -> list[Matcher]:
         return [choice.matcher for choice in self.choices if choice.on]
 
+    @property
+    def sign(self) -> str:
+        """Short, and another one for any other silence: what was shown is what is confirmed."""
+        return short_code(self.alertmanager, *map(str, self.matchers), str(self.length), str(self.until))
+
     def toggled(self, index: int) -> Plan:
         choices = list(self.choices)
         if 0 <= index < len(choices):

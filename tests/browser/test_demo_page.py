@@ -181,14 +181,14 @@ async def test_play_tells_the_story_and_shows_how_far_it_is(browser: Browser, sh
     async with opened(browser, show, DESK) as page:
         await page.get_by_role("button", name="Play").click()
         await expect(page.locator("#progress")).to_contain_text("Over.", timeout=90_000)
-        assert await page.locator("#bar").get_attribute("aria-valuenow") == "7"
+        assert await page.locator("#bar").get_attribute("aria-valuenow") == "8"
         await expect(page.get_by_role("button", name="Play again")).to_be_enabled()
 
 
 async def test_the_picture_in_the_readme_is_of_this_page_and_small(browser: Browser) -> None:
     """`UPDATE_PICTURES=1` takes it anew, with a real Alertmanager, while the critical group is shown."""
     if os.environ.get("UPDATE_PICTURES"):
-        show = Show(Plan(story=False, program=find_program()))
+        show = Show(Plan(story=False, program=find_alertmanager()))
         try:
             await show.start()
             await show.open()

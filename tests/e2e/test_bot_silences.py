@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -129,6 +130,28 @@ async def test_labels_are_switched_and_length_and_reason_are_written(chat: Silen
     names = {one["name"]: one for one in made["matchers"]}
     assert set(names) == {"alertname", "severity", "instance"}
     assert names["instance"]["isRegex"]
+
+
+async def test_taps_that_follow_at_once_all_count_and_only_what_was_shown_is_made(chat: Silences) -> None:
+    draft = await chat.walk(await chat.fire(ONE))
+    toggles = [caption for caption in captions(draft) if caption.startswith("☑ ")]
+    assert len(toggles) == 4
+    await asyncio.gather(*(chat.bot.press(draft, caption) for caption in toggles[1:]))
+    await chat.bot.telegram.until(lambda: sum(one.startswith("☐ ") for one in captions(draft)) == 3)
+    await chat.preview(draft)
+    confirm = next(button["callback_data"] for row in draft.buttons for button in row if button["text"] == "Confirm")
+    assert '{alertname="DiskFull"}' in draft.text
+    await chat.bot.press(draft, "Labels")
+    await chat.bot.telegram.until(lambda: "Preview" in captions(draft))
+    await chat.bot.press(draft, '☐ job="node"')
+    draft.buttons.append([{"text": "Old", "callback_data": confirm}])
+    await chat.bot.press(draft, "Old")
+    await chat.bot.telegram.until(lambda: '{alertname="DiskFull", job="node"}' in draft.text)
+    await chat.bot.telegram.until(lambda: "Confirm" in captions(draft))
+    assert await chat.listed() == []
+    await asyncio.gather(chat.bot.press(draft, "Confirm"), chat.bot.press(draft, "Confirm"))
+    await chat.bot.telegram.until(lambda: "Undo" in captions(draft))
+    assert len(await chat.listed()) == 1
 
 
 async def test_a_draft_belongs_to_the_person_who_opened_it(chat: Silences) -> None:

@@ -172,8 +172,13 @@ async def test_the_story_is_one_message_for_each_incident_and_ends_well(real: bo
         assert any("👤" in version.text and "anna" in version.text for version in first.edits)
         slack = show.slack.channel("alerts")
         await eventually(lambda: len([one for one in slack.messages if one.thread_ts is None]) == 1 + STORM)
-        await eventually(lambda: len(show.mail.mailbox) == 2)
+        await eventually(lambda: len(show.mail.mailbox) == 3)
         assert "2 firing" in show.mail.mailbox[0].text
+        assert "Acked by anna" in show.mail.mailbox[1].text
+        assert "All resolved" in show.mail.mailbox[2].text
+        [silence] = [one for one in messages if "Silence ended by anna" in one.text]
+        assert '{alertname="CircuitBreakerOpen", severity="warning"}' in silence.text
+        assert any(f"hits {STORM // 5} firing alerts" in version.text for version in silence.edits)
         assert show.telegram.calls("setWebhook") == []
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from relay.alertmanager import AlertmanagerError
 from relay.bot.commands import silence_pages as pages
@@ -17,7 +18,7 @@ from relay.durations import parse_duration
 from relay.matchers import format_matchers, parse_matchers
 from relay.silencing import Choice, Plan, choices_of
 from relay.store.chronicle import record_event
-from relay.store.conversations import Draft, drafts_of, drop_draft, note_question, save_draft
+from relay.store.conversations import Draft, drafts_of, drop_draft, find_draft, note_question, save_draft
 from relay.store.rows import HistoryRow
 from relay.text import one_line
 
@@ -78,7 +79,8 @@ async def reply(desk: Desk, request: Request) -> Answer | None:
             None,
             request.reply_to,
         ):  # None: the answer is faster than its question's number
-            return await _take_reply(desk, request, draft, plan)
+            async with desk.turns.of(draft.token):
+                return await _take_reply(desk, request, draft, plan)
     return None
 
 
@@ -102,29 +104,24 @@ async def tap_draft(desk: Desk, request: Request, draft: Draft, action: str) -> 
     _ = request.own_texts.gettext
     if draft.owner != request.person.id:
         return Tap(toast=_("Somebody else is composing this. Tap Silence below the alert for your own."), alert=True)
-    plan = Plan.from_json(draft.state)
-    letter, rest = action[:1], action[1:]
-    steps: dict[str, Callable[[], Awaitable[Answer | None]]] = {
-        "d": lambda: _choose_length(desk, request, draft, plan, rest),
-        "t": lambda: _toggle(desk, request, draft, plan, rest),
-        "l": lambda: _show_labels(desk, request, draft, plan),
-        "p": lambda: _preview(desk, request, draft, plan),
-        "k": lambda: _choose_cluster(desk, request, draft, plan, rest),
-        "r": lambda: _ask(desk, request, draft, plan, "reason"),
-        "c": lambda: _confirm(desk, request, draft, plan, sure=False),
-        "y": lambda: _confirm(desk, request, draft, plan, sure=True),
-        "x": lambda: _cancel(desk, request, draft),
-    }
-    if letter not in steps:
+    step = _STEPS.get(action[:1])
+    if step is None:
         raise Sorry(_("This button no longer works. /alerts shows what fires now."))
-    if letter in "cy":
-        ensure_allowed(desk, request, plan.ends(request.now))
-    return Tap(then=steps[letter])
+    if action[:1] in "cy":
+        ensure_allowed(desk, request, Plan.from_json(draft.state).ends(request.now))
+
+    async def then() -> Answer | None:
+        async with desk.turns.of(draft.token):
+            now = await desk.database.read(find_draft, draft.token, request.now)
+            return await step(desk, request, now, action[1:]) if now is not None else None
+
+    return Tap(then=then)
 
 
-async def _choose_length(desk: Desk, request: Request, draft: Draft, plan: Plan, chosen: str) -> Answer:
+async def _choose_length(desk: Desk, request: Request, draft: Draft, chosen: str) -> Answer:
+    plan = Plan.from_json(draft.state)
     if chosen == "o":
-        return await _ask(desk, request, draft, plan, "length")
+        return await _ask(desk, request, draft, "length")
     if chosen == "m":
         plan = replace(plan, until=next_morning(request), length=None)
     else:
@@ -137,35 +134,38 @@ async def _choose_length(desk: Desk, request: Request, draft: Draft, plan: Plan,
     return pages.labels(desk, request, draft, plan, edit=True)
 
 
-async def _toggle(desk: Desk, request: Request, draft: Draft, plan: Plan, index: str) -> Answer:
-    plan = plan.toggled(int(index) if index.isascii() and index.isdigit() else -1)
+async def _toggle(desk: Desk, request: Request, draft: Draft, index: str) -> Answer:
+    plan = Plan.from_json(draft.state).toggled(_number(index))
     await _keep(desk, request, draft, plan)
     return pages.labels(desk, request, draft, plan, edit=True)
 
 
-async def _show_labels(desk: Desk, request: Request, draft: Draft, plan: Plan) -> Answer:
-    return pages.labels(desk, request, draft, plan, edit=True)
+async def _show_labels(desk: Desk, request: Request, draft: Draft, _rest: str) -> Answer:
+    return pages.labels(desk, request, draft, Plan.from_json(draft.state), edit=True)
 
 
-async def _preview(desk: Desk, request: Request, draft: Draft, plan: Plan) -> Answer:
-    return await pages.preview(desk, request, draft, plan, edit=True)
+async def _preview(desk: Desk, request: Request, draft: Draft, _rest: str) -> Answer:
+    return await pages.preview(desk, request, draft, Plan.from_json(draft.state), edit=True)
 
 
-async def _choose_cluster(desk: Desk, request: Request, draft: Draft, plan: Plan, index: str) -> Answer:
+async def _choose_cluster(desk: Desk, request: Request, draft: Draft, index: str) -> Answer:
     names = desk.silencer.clusters
-    number = int(index) if index.isascii() and index.isdigit() else -1
-    if not 0 <= number < len(names):
+    if not 0 <= (number := _number(index)) < len(names):
         raise Sorry(request.texts.gettext("This button no longer works. /alerts shows what fires now."))
-    plan = replace(plan, alertmanager=names[number])
+    plan = replace(Plan.from_json(draft.state), alertmanager=names[number])
     await _keep(desk, request, draft, plan)
     return await pages.preview(desk, request, draft, plan, edit=True)
 
 
-async def _ask(desk: Desk, request: Request, draft: Draft, plan: Plan, what: str) -> Answer:
+async def _ask_reason(desk: Desk, request: Request, draft: Draft, _rest: str) -> Answer:
+    return await _ask(desk, request, draft, "reason")
+
+
+async def _ask(desk: Desk, request: Request, draft: Draft, what: str) -> Answer:
     _ = request.texts.gettext
     question = _("How long? Reply with a duration such as 90m or 2d.") if what == "length" else _("Why? Reply to this.")
 
-    await _keep(desk, request, draft, replace(plan, asked=None, asking=what))
+    await _keep(desk, request, draft, replace(Plan.from_json(draft.state), asked=None, asking=what))
 
     async def sent(message_id: int) -> None:
         await desk.database.write(note_question, draft.token, message_id, request.now)
@@ -173,18 +173,27 @@ async def _ask(desk: Desk, request: Request, draft: Draft, plan: Plan, what: str
     return Answer(text=question, asks=True, sent=sent)
 
 
-async def _cancel(desk: Desk, request: Request, draft: Draft) -> Answer:
+async def _cancel(desk: Desk, request: Request, draft: Draft, _rest: str) -> Answer:
     await desk.database.write(drop_draft, draft.token)
     return Answer(text=request.texts.gettext("Cancelled, nothing was silenced."), edit=True)
 
 
-async def _confirm(desk: Desk, request: Request, draft: Draft, plan: Plan, *, sure: bool) -> Answer | None:
+async def _confirm(desk: Desk, request: Request, draft: Draft, seen: str) -> Answer | None:
+    """Asks a second time where that is wise, else makes it. `seen` is the sign of the plan that was shown."""
+    plan = Plan.from_json(draft.state)
+    if seen != plan.sign:
+        return await pages.preview(desk, request, draft, plan, edit=True)
+    return await pages.second_thought(desk, request, draft, plan) or await _make(desk, request, draft, seen)
+
+
+async def _make(desk: Desk, request: Request, draft: Draft, seen: str) -> Answer | None:
     """Makes it. The draft is gone first, so that two taps make one silence, and back if Alertmanager refuses."""
+    plan = Plan.from_json(draft.state)
+    if seen != plan.sign:
+        return await pages.preview(desk, request, draft, plan, edit=True)
     ends = plan.ends(request.now)
     if ends is None or ends <= request.now:
         return pages.durations(desk, request, draft, plan, edit=True)
-    if not sure and (question := await pages.second_thought(desk, request, draft, plan)) is not None:
-        return question
     if not await desk.database.write(drop_draft, draft.token):
         return None
     comment = plan.reason or request.texts.gettext("Silenced from Telegram")
@@ -196,6 +205,25 @@ async def _confirm(desk: Desk, request: Request, draft: Draft, plan: Plan, *, su
     await _record(desk, request, plan, silence_id)
     await desk.refresh(plan.alertmanager)
     return await pages.made(desk, request, plan.alertmanager, silence_id, fresh=True, edit=True)
+
+
+_STEPS: Mapping[str, Callable[[Desk, Request, Draft, str], Awaitable[Answer | None]]] = MappingProxyType(
+    {
+        "d": _choose_length,
+        "t": _toggle,
+        "l": _show_labels,
+        "p": _preview,
+        "k": _choose_cluster,
+        "r": _ask_reason,
+        "c": _confirm,
+        "y": _make,
+        "x": _cancel,
+    }
+)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else -1
 
 
 async def _record(desk: Desk, request: Request, plan: Plan, silence_id: str) -> None:

@@ -68,7 +68,7 @@ async def preview(desk: Desk, request: Request, draft: Draft, plan: Plan, *, edi
             problem = problem or str(error)
     else:
         problem = _("No label is chosen.")
-    first = [_button(draft, _("Confirm"), "c")] if found else [_button(draft, _("Try again"), "p")]
+    first = [_button(draft, _("Confirm"), f"c{plan.sign}")] if found else [_button(draft, _("Try again"), "p")]
     second = [_button(draft, _("Reason…"), "r")]
     if not plan.typed:
         second.append(_button(draft, _("Labels"), "l"))
@@ -98,7 +98,7 @@ async def second_thought(desk: Desk, request: Request, draft: Draft, plan: Plan)
     }
     count = len(found.hits)
     sure = request.texts.ngettext("Yes, silence %(num)s alert", "Yes, silence %(num)s alerts", count) % {"num": count}
-    rows = [[_button(draft, sure, "y")], [_button(draft, _("Cancel"), "x")]]
+    rows = [[_button(draft, sure, f"y{plan.sign}")], [_button(draft, _("Cancel"), "x")]]
     return _page(
         desk, request, "sure", plan, rows, edit=True, doubt=reasons.get(found.doubt, found.doubt), preview=found
     )
