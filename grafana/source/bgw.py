@@ -28,15 +28,15 @@ def _now() -> Row:
         [
             number(
                 "API", "Отвечает ли API на опрос. Больше минуты без ответа: APIUnavailable.",
-                Promql(f"min(up{{{JOB}}})"), unit="none", limits=falling(1, 1), mappings=UP_OR_DOWN,
+                Promql(f"min(up{{{JOB}}})"), unit="none", limits=falling(None, 1), mappings=UP_OR_DOWN,
             ),
             number(
                 "System health", "Что система говорит о себе сама. Ноль держит алерт DatabaseIssues.",
-                Promql(f"min(system_health{{{JOB}}})"), unit="none", limits=falling(1, 1), mappings=health,
+                Promql(f"min(system_health{{{JOB}}})"), unit="none", limits=falling(None, 1), mappings=health,
             ),
             number(
                 "Active agents", "Сколько агентов работает.",
-                Promql(f"sum(active_agents{{{JOB}}})"), unit="short", limits=falling(1, 1),
+                Promql(f"sum(active_agents{{{JOB}}})"), unit="short", limits=falling(None, 1),
             ),
             number(
                 "Active rules", "Сколько правил уведомлений включено.",
@@ -44,11 +44,11 @@ def _now() -> Row:
             ),
             number(
                 "Database connections", "Активные подключения к базе данных. Ноль держит алерт DatabaseIssues.",
-                Promql(f"sum(database_connections_active{{{JOB}}})"), unit="short", limits=falling(1, 1),
+                Promql(f"sum(database_connections_active{{{JOB}}})"), unit="short", limits=falling(None, 1),
             ),
             number(
                 "Redis connections", "Активные подключения к Redis.",
-                Promql(f"sum(redis_connections_active{{{JOB}}})"), unit="short", limits=falling(1, 1),
+                Promql(f"sum(redis_connections_active{{{JOB}}})"), unit="short", limits=falling(None, 1),
             ),
             firing("bgw"),
         ],
@@ -66,7 +66,7 @@ def _pace() -> Row:
             ),
             gauge(
                 "Runs in 10 minutes", "Запуски агентов за 10 минут. Ноль: NoAgentRuns.",
-                Promql(f"sum(increase(agent_runs_total{{{JOB}}}[10m]))"), unit="short", limits=falling(1, 1), width=12,
+                Promql(f"sum(increase(agent_runs_total{{{JOB}}}[10m]))"), unit="short", limits=falling(None, 1), width=12,
             ),
         ],
     )  # fmt: skip

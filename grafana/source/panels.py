@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
-from typing import Protocol, Self, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 from grafana_foundation_sdk.builders import bargauge, common, heatmap, piechart, stat, statetimeline, timeseries
 from grafana_foundation_sdk.builders import dashboard as boards
@@ -44,9 +44,9 @@ def rising(warn: float | None, bad: float) -> Limits:
     return [(None, "green"), *middle, (bad, "red")]
 
 
-def falling(warn: float, bad: float) -> Limits:
+def falling(warn: float | None, bad: float) -> Limits:
     """The lower the worse: red below `bad`, orange below `warn`."""
-    return [(None, "red"), (bad, "orange"), (warn, "green")]
+    return [(None, "red"), (bad, "green")] if warn is None else [(None, "red"), (bad, "orange"), (warn, "green")]
 
 
 class _Kind(Protocol):
@@ -65,29 +65,35 @@ class _Kind(Protocol):
 K = TypeVar("K", bound=_Kind)
 
 
+class _Look(NamedTuple):
+    unit: str
+    limits: Limits
+    width: int
+    height: int
+
+
 def _fill(
     panel: K,
     heading: tuple[str, str],
     queries: Query | Sequence[Query],
-    look: tuple[str, Limits, int, int],
+    look: _Look,
     *,
     instant: bool,
     form: PromQueryFormat = PromQueryFormat.TIME_SERIES,
 ) -> K:
-    """Sets what every panel has. `heading` is title and description, `look` unit, limits, width and height."""
+    """Sets what every panel has. `heading` is its title and description."""
     asked = [queries] if isinstance(queries, Query) else list(queries)
-    unit, limits, width, height = look
-    steps = [Threshold(value=value, color=colour) for value, colour in limits]
+    steps = [Threshold(value=value, color=colour) for value, colour in look.limits]
     targets = [query.target(ascii_uppercase[number], instant=instant, form=form) for number, query in enumerate(asked)]
     return (
         panel.title(heading[0])
         .description(heading[1])
         .datasource(asked[0].source)
         .targets(targets)
-        .unit(unit)
+        .unit(look.unit)
         .thresholds(boards.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps))
-        .span(width)
-        .height(height)
+        .span(look.width)
+        .height(look.height)
     )
 
 
@@ -116,12 +122,12 @@ def graph(
     floor: float | None = 0,
 ) -> timeseries.Panel:
     """Lines over time, or stacked areas; a limit is drawn as a dashed line. `floor` is where the axis begins at least."""
-    panel = _fill(timeseries.Panel(), (title, description), queries, (unit, limits, width, 8), instant=False)
+    panel = _fill(timeseries.Panel(), (title, description), queries, _Look(unit, limits, width, 8), instant=False)
     limited = len(limits) > 1
     style = looks.GraphThresholdsStyleMode.DASHED if limited else looks.GraphThresholdsStyleMode.OFF
     panel = (
         panel.fill_opacity(30 if stacked else 8)
-        .show_points(looks.VisibilityMode.NEVER)
+        .show_points(looks.VisibilityMode.AUTO)
         .thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
         .tooltip(common.VizTooltipOptions().mode(looks.TooltipDisplayMode.MULTI).sort(looks.SortOrder.DESCENDING))
         .legend(_legend())
@@ -162,7 +168,7 @@ def number(
     mappings: Sequence[ValueMapping] = (),
 ) -> stat.Panel:
     """The latest value, in the colour of its limit."""
-    panel = _fill(stat.Panel(), (title, description), queries, (unit, limits, width, 4), instant=True)
+    panel = _fill(stat.Panel(), (title, description), queries, _Look(unit, limits, width, 4), instant=True)
     panel = panel.color_mode(looks.BigValueColorMode.VALUE).graph_mode(looks.BigValueGraphMode.NONE)
     return panel.mappings(list(mappings)).reduce_options(_last()).no_value("–")
 
@@ -183,14 +189,14 @@ def gauge(
     width: int = 4,
 ) -> gauges.Panel:
     """A dial from 0 to `top`."""
-    panel = _fill(gauges.Panel(), (title, description), queries, (unit, limits, width, 6), instant=True)
+    panel = _fill(gauges.Panel(), (title, description), queries, _Look(unit, limits, width, 6), instant=True)
     panel = panel.min(0).reduce_options(_last()).no_value("–")
     return panel if top is None else panel.max(top)
 
 
 def pie(title: str, description: str, queries: Query | Sequence[Query], *, unit: str, width: int = 8) -> piechart.Panel:
     """Shares of the whole stretch of time that the dashboard shows."""
-    panel = _fill(piechart.Panel(), (title, description), queries, (unit, NO_LIMIT, width, 8), instant=True)
+    panel = _fill(piechart.Panel(), (title, description), queries, _Look(unit, NO_LIMIT, width, 8), instant=True)
     legend = piechart.PieChartLegendOptions().show_legend(True).placement(looks.LegendPlacement.RIGHT)
     legend = legend.display_mode(looks.LegendDisplayMode.TABLE)
     legend = legend.values([PieChartLegendValues.VALUE, PieChartLegendValues.PERCENT])
@@ -205,7 +211,7 @@ def sql_pie(title: str, description: str, query: Query, *, unit: str, width: int
 
 def ranking(title: str, description: str, query: Promql, *, unit: str, width: int = 8) -> bargauge.Panel:
     """Bars from the longest to the shortest, as the query sorts them."""
-    panel = _fill(bargauge.Panel(), (title, description), query, (unit, NO_LIMIT, width, 8), instant=True)
+    panel = _fill(bargauge.Panel(), (title, description), query, _Look(unit, NO_LIMIT, width, 8), instant=True)
     panel = panel.orientation(looks.VizOrientation.HORIZONTAL).display_mode(looks.BarGaugeDisplayMode.BASIC)
     return panel.min(0).reduce_options(_last())
 
@@ -220,19 +226,21 @@ def table(
     width: int = 12,
 ) -> tables.Panel:
     """Rows and columns; `units` are those of single columns by name."""
-    look = (unit, NO_LIMIT, width, 9)
+    look = _Look(unit, NO_LIMIT, width, 9)
     panel = _fill(tables.Panel(), (title, description), query, look, instant=True, form=PromQueryFormat.TABLE)
     for column, own in (units or {}).items():
         panel = panel.override_by_name(column, [DynamicConfigValue("unit", own)])
     return panel
 
 
-def heat(title: str, description: str, query: Query, *, unit: str, width: int = 12) -> heatmap.Panel:
-    """Time to the right, one row for each series upwards, a colour for how many."""
-    look = (unit, NO_LIMIT, width, 10)
+def heat(
+    title: str, description: str, query: Query, *, unit: str, width: int = 12, rows: str = "none"
+) -> heatmap.Panel:
+    """Time to the right, one row for each series upwards, a colour for how many; `rows` is the unit of their names."""
+    look = _Look(unit, NO_LIMIT, width, 10)
     panel = _fill(heatmap.Panel(), (title, description), query, look, instant=False, form=PromQueryFormat.HEATMAP)
     colours = heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64)
-    panel = panel.calculate(False).color(colours).show_legend()
+    panel = panel.calculate(False).color(colours).show_legend().y_axis(heatmap.YAxisConfig().unit(rows))
     return panel.filter_values(heatmap.FilterValueRange().le(1e-9))  # nothing is drawn for zero
 
 
@@ -241,7 +249,7 @@ def firing(service: str, *, width: int = 24) -> statetimeline.Panel:
     query = Promql(f'max by (alertname) (ALERTS{{service="{service}", alertstate="firing"}})', "{{alertname}}")
     text = "Какие алерты этой системы горели и когда. Пустая панель значит, что всё в порядке."
     panel = _fill(
-        statetimeline.Panel(), ("Firing alerts", text), query, ("none", rising(None, 1), width, 6), instant=False
+        statetimeline.Panel(), ("Firing alerts", text), query, _Look("none", rising(None, 1), width, 6), instant=False
     )
     panel = panel.mappings(named({"1": ("firing", "red")})).show_value(looks.VisibilityMode.NEVER)
     return panel.color_scheme(boards.FieldColor().mode(FieldColorModeId.THRESHOLDS)).no_value("Nothing fires")

@@ -47,7 +47,7 @@ def _quality() -> Row:
             ).max(1),
             number(
                 "CoVe", "Включена ли проверка Chain of Verification.",
-                gauge_of("reflexio_cove_enabled"), unit="none", limits=falling(1, 1), width=8,
+                gauge_of("reflexio_cove_enabled"), unit="none", limits=falling(None, 1), width=8,
                 mappings=named({"1": ("on", "green"), "0": ("off", "red")}),
             ),
             number(
@@ -68,7 +68,7 @@ def _retention() -> Row:
         [
             number(
                 "Retention Operations (7d)", "Операции очистки за неделю. Ноль: очистка не работает.",
-                gauge_of("reflexio_retention_operations_7d"), unit="short", limits=falling(1, 1),
+                gauge_of("reflexio_retention_operations_7d"), unit="short", limits=falling(None, 1),
             ),
             number(
                 "Deleted records (7d)", "Удалённые записи за неделю.",

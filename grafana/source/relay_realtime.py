@@ -43,12 +43,12 @@ def _reachable() -> Row:
         [
             number(
                 "Relay", "Отвечает ли relay на опрос Prometheus; у нескольких реплик показана худшая.",
-                Promql(f"min(up{{{RELAY}}})"), unit="none", limits=falling(1, 1), width=6, mappings=UP_OR_DOWN,
+                Promql(f"min(up{{{RELAY}}})"), unit="none", limits=falling(None, 1), width=6, mappings=UP_OR_DOWN,
             ),
             number(
                 "Alertmanager API", "Отвечает ли API каждого Alertmanager.",
                 Promql(f"min by (alertmanager) (relay_alertmanager_up{{{RELAY}}})", "{{alertmanager}}"), unit="none",
-                limits=falling(1, 1), width=6, mappings=UP_OR_DOWN,
+                limits=falling(None, 1), width=6, mappings=UP_OR_DOWN,
             ),
             number(
                 "Watchdog seen", "Как давно приходил алерт Watchdog. Порог алерта RelayWatchdogMissing: 15 минут.",
@@ -150,7 +150,7 @@ def _delivery() -> Row:
                     f"sum by (le) (increase(relay_notification_delay_seconds_bucket{{{RELAY}}}[$__rate_interval]))",
                     "{{le}}",
                 ),
-                unit="short",
+                unit="short", rows="s",
             ),
         ],
     )  # fmt: skip

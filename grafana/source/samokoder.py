@@ -37,7 +37,7 @@ def _now() -> Row:
         [
             number(
                 "API Health", "Отвечает ли API на опрос. Больше минуты без ответа: APIDown.",
-                Promql(f"min(up{{{JOB}}})"), unit="none", limits=falling(1, 1), mappings=UP_OR_DOWN,
+                Promql(f"min(up{{{JOB}}})"), unit="none", limits=falling(None, 1), mappings=UP_OR_DOWN,
             ),
             number(
                 "Requests in progress", "Сколько запросов обрабатывается прямо сейчас.",
@@ -64,7 +64,7 @@ def _now() -> Row:
             number(
                 "Projects in an hour", "Создано проектов за последний час. Ноль два часа подряд: NoProjectsCreated.",
                 Promql(f"sum(increase(samokoder_projects_created_total{{{JOB}}}[1h]))"), unit="short",
-                limits=falling(1, 1),
+                limits=falling(None, 1),
             ),
             firing("samokoder"),
         ],

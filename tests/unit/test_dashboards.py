@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import product
-from typing import Any
 from urllib.parse import urlsplit
 
 import promql_parser
 import pytest
 import yaml
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import units
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.build import DASHBOARDS, files
 from grafana.source.board import TAG
+from tests.boards import BOARDS, panels, promql
 from tests.programs import ROOT
 from tests.promql import faults, labels_made, parts, rules, series
 
-Json = dict[str, Any]
-
 PROVISIONING = ROOT / "grafana" / "provisioning"
-BOARDS: Mapping[str, Json] = {path.stem: json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*/*.json"))}
 UNITS = {value for value in vars(units).values() if isinstance(value, str)}
 UIDS = {
     "relay-realtime",
@@ -39,31 +39,30 @@ UIDS = {
 every_board = pytest.mark.parametrize("uid", BOARDS)
 
 
-def panels(uid: str) -> list[Json]:
-    return [panel for panel in BOARDS[uid]["panels"] if panel["type"] != "row"]
-
-
-def promql(uid: str) -> Iterator[tuple[str, Json]]:
-    """Every PromQL query with its panel's title, and with values in place of Grafana's variables."""
-    for panel in panels(uid):
-        for target in panel["targets"]:
-            if "expr" in target:
-                yield panel["title"], {**target, "expr": chosen(target["expr"])}
-
-
-def chosen(expr: str) -> str:
-    """The expression that Prometheus is asked when somebody looks."""
-    for name, value in {"$__rate_interval": "1m", "$__range": "6h", "$period": "7d", "$channel": "ops|chat"}.items():
-        expr = expr.replace(name, value)
-    assert "$" not in expr
-    return expr
-
-
 def test_the_files_are_what_the_code_makes() -> None:
     made = {str(path): text for path, text in files().items()}
     found = {str(path): path.read_text() for path in DASHBOARDS.glob("*/*.json")}
     different = [path for path in made.keys() | found.keys() if made.get(path) != found.get(path)]
     assert different == [], "run `make dashboards`"
+
+
+@every_board
+def test_grafanas_own_types_know_every_word_of_the_file(uid: str) -> None:
+    plugins.register_default_plugins()
+    read = json.loads(json.dumps(Dashboard.from_json(BOARDS[uid]), cls=JSONEncoder))
+    assert list(lost(BOARDS[uid], read)) == []
+
+
+def lost(before: object, after: object, place: str = "") -> Iterator[str]:
+    """Where something of `before` is missing in `after` or different."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for key, value in before.items():
+            yield from lost(value, after.get(key), f"{place}/{key}")
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from lost(one, other, f"{place}/{number}")
+    elif before != after:
+        yield f"{place}: {before!r} became {after!r}"
 
 
 def test_the_promised_dashboards_are_there() -> None:
