@@ -17,10 +17,28 @@ SECOND: Millis = 1000
 MINUTE: Millis = 60 * SECOND
 HOUR: Millis = 60 * MINUTE
 DAY: Millis = 24 * HOUR
+NOTICEABLE: Millis = 100
 
 
 def system_clock() -> Millis:
     return time.time_ns() // 1_000_000
+
+
+class CommonClock:
+    """The database's clock where several relays share one, else our own: what one wrote as due must be due to all."""
+
+    def __init__(self, own: Clock) -> None:
+        self._own = own
+        self._apart: Millis = 0
+
+    def __call__(self) -> Millis:
+        return self._own() + self._apart
+
+    def learn(self, now: Millis, *, took: Millis) -> None:
+        """The database said that it is `now`; the question `took` so long, and the answer may be as old as that."""
+        apart = now - self()
+        if abs(apart) > took + NOTICEABLE:
+            self._apart += apart
 
 
 def to_datetime(at: Millis) -> datetime:

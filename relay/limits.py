@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
 Window = tuple[int, float]
@@ -16,11 +16,15 @@ class Limiter:
     Args:
         windows: all of them hold; none means no limit.
         reserved: of the longest window's budget, kept for urgent messages (answers to people who press buttons).
+        shared_by: among how many relays the budget is divided.
     """
 
-    def __init__(self, windows: Sequence[Window], *, reserved: int = 0) -> None:
+    def __init__(
+        self, windows: Sequence[Window], *, reserved: int = 0, shared_by: Callable[[], int] = lambda: 1
+    ) -> None:
         self._windows = tuple(sorted(windows, key=lambda window: window[1]))
         self._reserved = reserved
+        self._shared_by = shared_by
         self._ids = count()
         self._taken: deque[tuple[float, int]] = deque()
         self._paused_until = 0.0
@@ -43,9 +47,10 @@ class Limiter:
         return at - now
 
     def _rooms(self, *, urgent: bool = False, keep: int = 0) -> list[Window]:
-        """The windows, the longest without what is reserved in it."""
-        kept = keep if urgent else self._reserved + keep
-        return [*self._windows[:-1], *((max(allowed - kept, 1), seconds) for allowed, seconds in self._windows[-1:])]
+        """Our part of the windows, of the longest without what is reserved in it."""
+        kept, relays = keep if urgent else self._reserved + keep, self._shared_by()
+        ours = [(max(allowed // relays, 1), seconds) for allowed, seconds in self._windows]
+        return [*ours[:-1], *((max(allowed - kept, 1), seconds) for allowed, seconds in ours[-1:])]
 
     def take(self, now: float) -> int:
         """Counts a message; give the answer to `settle` when its call has ended."""

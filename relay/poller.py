@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay import logs
-from relay.alertmanager import Alertmanager, AlertmanagerError, Listing, Silence
+from relay.alertmanager import Alertmanager, AlertmanagerError, Listing, Silence, Status
 from relay.clock import SECOND, Clock, Millis
 from relay.ingest.reconcile import Reconciler, Reported, differs
 from relay.metrics import Metrics
@@ -76,7 +76,10 @@ class Poller:
 
     async def _guarded_poll(self) -> None:
         try:
-            await self.poll()
+            if self._keeper.get(self.lease_name) is not None:
+                await self.poll()
+            else:
+                await self.look()
         except AlertmanagerError as error:
             self._say_down(str(error))
         except StoreUnavailable as error:
@@ -89,7 +92,7 @@ class Poller:
         """One round. Raises `AlertmanagerError` and `StoreUnavailable`."""
         listing = await self._alertmanager.alerts()
         silences = await self._silences(listing)
-        self._say_up(listing)
+        self._say_up(listing.asked_at, listing.status)
         held = await self._database.read(held_alerts, self._alertmanager.name)
         listed = {alert.fingerprint for alert in listing}
         gone: list[int] = []
@@ -100,6 +103,10 @@ class Poller:
                 gone.append(mine.id)
         self._forget_others(held)
         await self._apply(_changes(held, listing, silences), gone, listing)
+
+    async def look(self) -> None:
+        """While another replica polls: whether we, too, would reach the cluster. Raises `AlertmanagerError`."""
+        self._say_up(self._clock(), await self._alertmanager.status())
 
     async def refresh(self) -> None:
         """Marks what a person has just silenced or woken up; closes nothing and counts no misses. Never raises."""
@@ -158,12 +165,12 @@ class Poller:
         present = {mine.id for mine in held}
         self._missing = {id_: missing for id_, missing in self._missing.items() if id_ in present}
 
-    def _say_up(self, listing: Listing) -> None:
+    def _say_up(self, answered_at: Millis, status: Status | None) -> None:
         if not self.up:
             self._log.info("alertmanager answers again", alertmanager=self._alertmanager.name)
         self.up = True
-        self.answered_at = listing.asked_at
-        self.version = listing.status.version if listing.status else self.version
+        self.answered_at = answered_at
+        self.version = status.version if status else self.version
         self._metrics.alertmanager_up.labels(self._alertmanager.name).set(1)
 
     def _say_down(self, reason: str) -> None:

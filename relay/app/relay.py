@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 from prometheus_client import CollectorRegistry
@@ -18,7 +18,7 @@ from relay.alertmanager import Alertmanager
 from relay.app.channels import open_channels
 from relay.app.telegram import BotSurroundings, build_bot, open_telegram, telegram_door
 from relay.app.upkeep import Upkeep
-from relay.clock import Clock, system_clock
+from relay.clock import Clock, CommonClock, system_clock
 from relay.config import Config
 from relay.delivery import Delivery, Surroundings
 from relay.ids import Ids
@@ -60,7 +60,8 @@ class Relay:
 
     def __init__(self, config: Config, *, listen: str | None = None, seams: Seams | None = None) -> None:
         self._config = config
-        self._seams = seams = seams or Seams()
+        self._clock = CommonClock((seams or Seams()).clock)
+        self._seams = seams = replace(seams or Seams(), clock=self._clock)
         self._log = logs.get("app")
         self._stopping = asyncio.Event()
         self._stop_requests = 0
@@ -83,7 +84,7 @@ class Relay:
             reopen={name: options.reopen for name, options in config.channels.items()},
         )
         self._reconciler = Reconciler(self._policy, self._new_id, seams.clock)
-        self.keeper = LeaseKeeper(self.database, uuid.uuid4().hex, seams.clock, monotonic=seams.monotonic)
+        self.keeper = LeaseKeeper(self.database, uuid.uuid4().hex, self._clock, monotonic=seams.monotonic)
         keep = max(config.database.retention, self._policy.longest_reopen)
         self._upkeep = Upkeep(self.database, self.keeper, self.metrics, seams.clock, keep=keep)
         self._bell = open_bell(config.database, self._heard)
@@ -123,6 +124,7 @@ class Relay:
         """Returns when listening. Raises `StoreUnavailable` or `OSError` when it cannot."""
         await self.database.start()
         self._open.push_async_callback(self.database.close)
+        await self.keeper.renew()  # what is accepted is stamped with the time of all relays
         await self._server.start()
         self._supervisor = asyncio.create_task(self._supervise(), name="supervisor")
 

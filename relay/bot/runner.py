@@ -108,7 +108,10 @@ class TelegramBot:
                 await self._wait_for_calls(self._door, stopping)
             else:
                 await self._bot.delete_webhook(drop_pending_updates=False)
-                await self._poll(stopping)
+                lease = self._keeper.get(LEASE)
+                if lease is not None:
+                    with self._keeper.using(lease):  # the next one may begin when we have ended
+                        await self._poll(stopping)
         finally:
             announcing.cancel()
             await asyncio.gather(announcing, return_exceptions=True)

@@ -48,7 +48,8 @@ class Delivery:
 
     def _admit(self, channel: Channel) -> None:
         limits = channel.limits
-        account = self._accounts.setdefault(channel.account, Limiter(limits.account))
+        keeper = self._around.keeper
+        account = self._accounts.setdefault(channel.account, Limiter(limits.account, shared_by=lambda: keeper.replicas))
         worker = self._workers.get(channel.destination)
         if worker is None:
             budget = Budget(Limiter(limits.destination, reserved=limits.reserved), account)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, or_, select, text, update
 
-from relay.clock import HOUR, SECOND, Clock, Millis
+from relay.clock import HOUR, SECOND, Clock, CommonClock, Millis
 from relay.store.bell import LEASES, ring
 from relay.store.database import Database, StoreUnavailable
 from relay.store.schema import leases
@@ -53,8 +53,9 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What came of a renewal: name to epoch of all that is ours, how many relays live, what we hold beyond our share."""
+    """What came of a renewal: name to epoch of all that is ours, how many relays live, what is beyond our share."""
 
+    now: Millis  # by the clock that all share
     held: dict[str, int]
     replicas: int = 1
     surplus: Sequence[str] = ()
@@ -103,7 +104,7 @@ def renew(conn: Connection, wishes: Wishes, owner: str, clock: Clock, *, alone: 
             ours += name in wishes.spread
     settled = sum(row.owner == owner or row.epoch >= SETTLED for row in live)
     spread = sorted(name for name in wishes.spread if name in held)
-    return Standing(held, max(len(live), 1), spread[_share(len(wishes.spread), settled) :])
+    return Standing(now, held, max(len(live), 1), spread[_share(len(wishes.spread), settled) :])
 
 
 def _share(things: int, relays: int) -> int:
@@ -158,7 +159,7 @@ class LeaseKeeper:
     """Keeps this process's leases. `run` renews; `get` answers from memory, and with nothing once renewal is overdue."""
 
     def __init__(
-        self, database: Database, owner: str, clock: Clock, *, monotonic: Callable[[], float] = time.monotonic
+        self, database: Database, owner: str, clock: CommonClock, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._database = database
         self._owner = owner
@@ -173,6 +174,7 @@ class LeaseKeeper:
         self._unwanted: set[str] = set()  # handed over, and nobody took it
         self._valid_until = 0.0
         self._nudged = asyncio.Event()
+        self._one_round = asyncio.Lock()
         self.replicas = 1
         self.changed = asyncio.Condition()
 
@@ -243,15 +245,18 @@ class LeaseKeeper:
             return
 
     async def _round(self, wishes: Wishes) -> None:
-        asked = self._monotonic()
         alone = self._database.kind == "sqlite"
-        try:
-            await self._hand_over(self._leaving - self._in_use)
-            standing = await self._database.write(renew, wishes, self._owner, self._clock, alone=alone)
-        except StoreUnavailable:
-            return
-        self._valid_until = asked + (LAST - MARGIN) / SECOND
-        self._take_in(standing, asked)
+        async with self._one_round:  # what is known must be the newest
+            asked = self._monotonic()
+            try:
+                await self._hand_over(self._leaving - self._in_use)
+                standing = await self._database.write(renew, wishes, self._owner, self._clock, alone=alone)
+            except StoreUnavailable:
+                return
+            self._valid_until = asked + (LAST - MARGIN) / SECOND
+            if not alone:
+                self._clock.learn(standing.now, took=int((self._monotonic() - asked) * SECOND))
+            self._take_in(standing, asked)
         async with self.changed:
             self.changed.notify_all()
 

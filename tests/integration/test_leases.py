@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from relay.clock import MINUTE, SECOND, Clock, Millis
+from relay.clock import MINUTE, SECOND, Clock, CommonClock, Millis
 from relay.store.database import Connection, Database
 from relay.store.leases import LAST, ORPHANED, LeaseKeeper, LeaseLost, Standing, Wishes, check, give_up, renew
 from relay.store.schema import leases
@@ -77,7 +77,7 @@ async def test_what_was_left_by_a_killed_process_is_taken_at_once_when_no_other_
 
 
 async def test_an_outcome_without_the_lease_is_refused(database: Database) -> None:
-    keeper = LeaseKeeper(database, "one", FakeClock())
+    keeper = LeaseKeeper(database, "one", CommonClock(FakeClock()))
     keeper.want(["a"])
     await keeper.renew()
     lease = keeper.get("a")
@@ -89,7 +89,7 @@ async def test_an_outcome_without_the_lease_is_refused(database: Database) -> No
 
 async def test_a_holder_that_cannot_renew_stops_before_others_may_begin(database: Database) -> None:
     monotonic = Monotonic()
-    keeper = LeaseKeeper(database, "one", FakeClock(), monotonic=monotonic)
+    keeper = LeaseKeeper(database, "one", CommonClock(FakeClock()), monotonic=monotonic)
     keeper.want(["a"])
     await keeper.renew()
     monotonic.now += LAST / SECOND - 2.5
@@ -105,7 +105,7 @@ async def test_a_holder_that_cannot_renew_stops_before_others_may_begin(database
 
 
 async def test_a_released_lease_is_free_at_once(database: Database) -> None:
-    keeper = LeaseKeeper(database, "one", FakeClock())
+    keeper = LeaseKeeper(database, "one", CommonClock(FakeClock()))
     keeper.want(["a"])
     await keeper.renew()
     await keeper.release()
@@ -127,7 +127,7 @@ async def test_clocks_that_are_minutes_apart_do_not_shorten_a_lease_where_replic
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 async def test_destinations_are_shared_evenly_by_relays_that_come_and_go(database: Database) -> None:
     async with AsyncExitStack() as stack:
-        keepers = {name: LeaseKeeper(database, name, FakeClock()) for name in ("one", "two", "three")}
+        keepers = {name: LeaseKeeper(database, name, CommonClock(FakeClock())) for name in ("one", "two", "three")}
         stops = {name: asyncio.Event() for name in keepers}
         running: dict[str, asyncio.Task[None]] = {}
 
@@ -160,7 +160,7 @@ async def test_destinations_are_shared_evenly_by_relays_that_come_and_go(databas
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 async def test_what_is_done_under_a_lease_is_finished_before_it_is_handed_over(database: Database) -> None:
-    keeper = LeaseKeeper(database, "one", FakeClock())
+    keeper = LeaseKeeper(database, "one", CommonClock(FakeClock()))
     keeper.want(["a", "b"], spread=True)
     await keeper.renew()
     lease = keeper.get("b")
@@ -202,7 +202,7 @@ def give_surplus(conn: Connection, standing: Standing, owner: str) -> None:
 async def test_a_destination_that_only_one_relay_knows_stays_there(database: Database) -> None:
     """During an upgrade the other one may have an older config."""
     monotonic = Monotonic()
-    keeper = LeaseKeeper(database, "new", FakeClock(), monotonic=monotonic)
+    keeper = LeaseKeeper(database, "new", CommonClock(FakeClock()), monotonic=monotonic)
     keeper.want(["a", "b"], spread=True)
     for _ in range(4):
         await share(database, "old", ["c"])

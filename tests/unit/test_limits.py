@@ -96,3 +96,20 @@ def test_a_backlog_is_sent_exactly_when_it_was_said_to_be(idle: list[float], mes
         now += limiter.delay(now)
         limiter.take(now)
     assert abs(now - expected) < 1e-6
+
+
+def test_relays_that_send_as_the_same_bot_share_its_budget() -> None:
+    relays = 1
+    limiter = Limiter([(30, 1.0)], shared_by=lambda: relays)
+    assert sent(limiter, 10.0) == 30
+    relays = 3
+    assert sent(limiter, 20.0) == 10
+
+
+def sent(limiter: Limiter, now: float) -> int:
+    """How many messages may go at this moment."""
+    count = 0
+    while limiter.delay(now) == 0:
+        limiter.take(now)
+        count += 1
+    return count
