@@ -19,6 +19,7 @@ from relay.clock import Millis
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
 _UNSTORABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")
+_GO_ZERO = "0001-01-01T00:00:00Z"
 _QUOTED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -40,7 +41,7 @@ def fingerprint_of(labels: Mapping[str, str]) -> str:
 
 def parse_time(value: object) -> Millis | None:
     """RFC 3339 with any zone and up to nanoseconds, cut to milliseconds; Go's zero time (year 1) and blanks are None."""
-    if value is None or value == "":
+    if value is None or value in ("", _GO_ZERO):
         return None
     if not isinstance(value, str):
         raise ValueError("a time must be an RFC 3339 text like 2026-01-31T03:12:00Z")  # noqa: TRY004  pydantic wants ValueError
@@ -72,7 +73,17 @@ def _texts(value: object) -> dict[str, str]:
         return {}
     if not isinstance(value, Mapping):
         raise ValueError("must be an object of names and texts")  # noqa: TRY004  pydantic wants ValueError
+    if _is_plain(value):  # nearly always, and then the pieces need no look of their own
+        return dict(value)
     return {storable(str(name)): _text(item) for name, item in value.items()}
+
+
+def _is_plain(texts: Mapping[Any, Any]) -> bool:
+    try:
+        joined = "".join(texts) + "".join(texts.values())
+    except TypeError:
+        return False
+    return joined.isascii() and "\0" not in joined
 
 
 RawText = Annotated[str, BeforeValidator(_raw_text)]
@@ -151,7 +162,8 @@ def recognise(body: Any) -> Mapping[str, Any]:
             f"the body is a JSON {type(body).__name__}, not an Alertmanager webhook message: remove `payload:` from the "
             "receiver's webhook_config, the relay formats the message itself"
         )
-    if "orgId" in body or ("state" in body and "evalMatches" in body) or body.get("version") == "1":
+    version = body.get("version")
+    if version != "4" and ("orgId" in body or ("state" in body and "evalMatches" in body) or version == "1"):
         raise NotAWebhookMessage(
             "this is Grafana's own webhook, not Alertmanager's: let Grafana send its alerts to your Alertmanager "
             "(contact point type Alertmanager) and let Alertmanager post here"

@@ -18,6 +18,8 @@ Item = TypeVar("Item")
 BatchFunction = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 
 MAX_BATCH = 128
+GATHER = 0.002
+"""Seconds that changes wait for company once there are several: a batch costs much the same however many it holds."""
 
 
 class StoreUnavailable(Exception):
@@ -119,6 +121,8 @@ class Database:
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            if 1 < len(self._waiting) < MAX_BATCH and not self._closing:
+                await asyncio.sleep(GATHER)
             calls, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             await self._write(calls)
 

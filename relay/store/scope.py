@@ -6,14 +6,14 @@ Set-wise reading and writing is what makes a batch of webhooks one handful of st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from itertools import chain, islice
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Connection, Dialect, Select, Table, bindparam, insert, update
+from sqlalchemy import Boolean, Connection, Dialect, Select, Table, bindparam, insert, update
 
 from relay.store import schema
 from relay.store.loading import LOADING
@@ -32,7 +32,7 @@ Key = TypeVar("Key")
 _HISTORY = tuple(column.name for column in fields(HistoryRow))
 _history_values = attrgetter(*_HISTORY)
 MOST_AT_ONCE = 64
-CHUNK = 900  # below every database's limit of parameters in a statement
+CHUNK = 512  # below every database's limit of parameters in a statement
 
 
 def chunks(values: Iterable[Key]) -> Iterator[list[Key]]:
@@ -41,18 +41,40 @@ def chunks(values: Iterable[Key]) -> Iterator[list[Key]]:
         yield chunk
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A table as its rows are read and written."""
+
+    table: Table
+    names: tuple[str, ...]
+    keys: tuple[str, ...]
+    flags: tuple[int, ...]  # where SQLite keeps numbers
+    key: Callable[[Any], Any]
+    values: Callable[[Any], tuple[Any, ...]]
+    for_update: Callable[[Any], tuple[Any, ...]]
+
+
+@lru_cache
+def _shape_of(table: Table, row_type: Any, keys: tuple[str, ...]) -> _Shape:
+    names = tuple(column.name for column in fields(row_type))
+    return _Shape(
+        table=table,
+        names=names,
+        keys=keys,
+        flags=tuple(index for index, name in enumerate(names) if isinstance(table.c[name].type, Boolean)),
+        key=attrgetter(*keys),
+        values=attrgetter(*names),
+        for_update=attrgetter(*(name for name in names if name not in keys), *keys),
+    )
+
+
 class Rows(Generic[Row]):
     """Rows of one table by key: remembers how each was read, so that only real changes are written."""
 
-    def __init__(self, table: Table, row_type: type[Row], keys: Sequence[str] = ("id",)) -> None:
-        self.table = table
+    def __init__(self, table: Table, row_type: type[Row], keys: tuple[str, ...] = ("id",)) -> None:
         self._type = row_type
-        self._names = [column.name for column in fields(row_type)]  # type: ignore[arg-type]  # Row is one of rows.py
-        self._values = attrgetter(*self._names)
-        self._keys = keys
-        rest = [name for name in self._names if name not in keys]
-        self._for_update = attrgetter(*rest, *keys)
-        self._key = attrgetter(*keys)
+        self._shape = shape = _shape_of(table, row_type, keys)  # type: ignore[arg-type]  # a class is hashable
+        self._key = shape.key
         self._rows: dict[Any, Row] = {}
         self._stored: dict[Any, tuple[Any, ...]] = {}
 
@@ -73,31 +95,41 @@ class Rows(Generic[Row]):
         """Rows for these keys, in chunks; what is here already stays as it was changed."""
         found = []
         for chunk in chunks(keys):
-            for values in conn.execute(statement, {"keys": chunk}):
+            size = 1 << (len(chunk) - 1).bit_length()  # few sizes, so that few statements are ever compiled
+            sql = _select_sql(conn.dialect, statement, size)
+            for raw in conn.exec_driver_sql(sql, (*chunk, *chunk[-1:] * (size - len(chunk)))):
+                values = self._typed(raw)
                 row = self._type(*values)
                 key = self._key(row)
                 if key not in self._rows:
                     self._rows[key] = row
-                    self._stored[key] = tuple(values)
+                    self._stored[key] = values
                 found.append(self._rows[key])
         return found
 
+    def _typed(self, raw: Iterable[Any]) -> tuple[Any, ...]:
+        values = list(raw)
+        for index in self._shape.flags:
+            values[index] = bool(values[index])
+        return tuple(values)
+
     def write(self, conn: Connection) -> None:
+        shape = self._shape
         new, changed = [], []
         for key, row in self._rows.items():
-            values = self._values(row)
+            values = shape.values(row)
             stored = self._stored.get(key)
             if stored is None:
                 new.append(values)
             elif stored != values:
-                changed.append(self._for_update(row))
+                changed.append(shape.for_update(row))
             else:
                 continue
             self._stored[key] = values
         if new:
-            insert_rows(conn, self.table, tuple(self._names), new)
+            insert_rows(conn, shape.table, shape.names, new)
         if changed:
-            conn.exec_driver_sql(_update_sql(conn.dialect, self.table, tuple(self._names), tuple(self._keys)), changed)
+            conn.exec_driver_sql(_update_sql(conn.dialect, shape.table, shape.names, shape.keys), changed)
 
 
 def insert_rows(conn: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -113,6 +145,13 @@ def insert_rows(conn: Connection, table: Table, names: tuple[str, ...], rows: Se
         values = tuple(chain.from_iterable(rows[start : start + size]))
         conn.exec_driver_sql(_insert_sql(conn.dialect, table, names, size), values)
         start += size
+
+
+@lru_cache(maxsize=256)
+def _select_sql(dialect: Dialect, statement: Select[Any], size: int) -> str:
+    """Compiled once for so many keys: SQLAlchemy would write out the list of them anew for every batch."""
+    compiled = statement.params(keys=range(size)).compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+    return str(compiled)
 
 
 @lru_cache(maxsize=256)
