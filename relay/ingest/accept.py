@@ -125,9 +125,12 @@ def _incident_for(turn: Turn, group: GroupRow, message: WebhookMessage) -> Incid
 
 
 def _take(turn: Turn, source: Source, incident: IncidentRow | None, wire: WebhookAlert) -> None:
-    alert = turn.scope.by_identity.get((source.name, wire.fingerprint)) or _new_alert(turn, source, wire)
+    alert = turn.scope.by_identity.get((source.name, wire.fingerprint))
+    if alert is None:
+        alert = _new_alert(turn, source, wire)
+    else:
+        _refresh(turn, alert, wire)
     alert.seen_at = turn.now
-    _refresh(turn, alert, wire)
     starts_at = wire.starts_at if wire.starts_at is not None else turn.now
     if wire.firing:
         _take_firing(turn, source, alert, starts_at)
