@@ -184,48 +184,74 @@ class PrometheusStarter(Starter):
 
 
 class PostgresCluster:
-    """A throwaway PostgreSQL on loopback that forgets everything when it stops."""
+    """A throwaway PostgreSQL on loopback that forgets everything when it stops; `of` makes it the standby of another."""
 
-    def __init__(self, programs: Path) -> None:
+    def __init__(self, programs: Path, *, of: PostgresCluster | None = None, **settings: object) -> None:
         self._programs = programs
+        self._settings = settings
         self._user = _unprivileged_user()
         self._folder = Path(
             tempfile.mkdtemp(prefix="relay-postgres-")
         )  # pytest's own folders are closed to other users
         self._databases = 0
+        self.port = 0
         if self._user:
             shutil.chown(self._folder, self._user, pwd.getpwnam(self._user).pw_gid)
-        self._run(
-            "initdb", "-D", "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-N"
-        )
+        if of is None:
+            self._run(
+                "initdb", "-D", "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
+                "-N",
+            )  # fmt: skip
+        else:
+            self._run(
+                "pg_basebackup", "-D", "data", "-h", "127.0.0.1", "-p", str(of.port), "-U", "postgres", "--no-sync",
+                "--checkpoint=fast", "--write-recovery-conf",
+            )  # fmt: skip
         self._log = self._folder / "output.log"
-        self._port, self._process = self._start()
+        self.port, self._process = self._start()
+
+    @property
+    def folder(self) -> Path:
+        """Where the server runs and may read."""
+        return self._folder
 
     def create_database(self) -> str:
         """The address of a new, empty database."""
         self._databases += 1
         name = f"relay_{self._databases}"
-        self._sql(f"CREATE DATABASE {name}")
-        return f"postgresql://postgres@127.0.0.1:{self._port}/{name}"
+        self.execute(f"CREATE DATABASE {name}")
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
 
     def drop_database(self, url: str) -> None:
         """Drops it, whoever is still connected."""
-        self._sql(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+        self.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def execute(self, statement: str) -> None:
+        """Runs one statement as the superuser."""
+        self._run("psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-qc", statement)
+
+    def kill(self) -> None:
+        """At once, as a host that loses its power."""
+        Server("", self._process, self._log).stop(signal.SIGQUIT)
+
+    def start_again(self) -> None:
+        """After a `kill`, at the same address and with all that was committed."""
+        self.port, self._process = self._start(self.port)
 
     def stop(self) -> None:
-        Server("", self._process, self._log).stop(signal.SIGQUIT)  # at once: nothing of it is kept
+        self.kill()  # nothing of it is kept
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _start(self) -> tuple[int, subprocess.Popen[bytes]]:
+    def _start(self, again: int | None = None) -> tuple[int, subprocess.Popen[bytes]]:
         for _ in range(3):
-            port = free_port()
-            settings = {
+            port = again or free_port()
+            settings: dict[str, object] = {
                 "listen_addresses": "127.0.0.1",
                 "port": port,
                 "unix_socket_directories": "",
                 "max_connections": 200,
             }
-            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", **self._settings}
             options = [f"--{name}={value}" for name, value in settings.items()]
             with self._log.open("ab") as output:
                 process = subprocess.Popen(
@@ -246,9 +272,6 @@ class PostgresCluster:
             words, check=False, env=self._environment, cwd=self._folder, capture_output=True, timeout=20
         )
         return run.returncode == 0
-
-    def _sql(self, statement: str) -> None:
-        self._run("psql", "-h", "127.0.0.1", "-p", str(self._port), "-U", "postgres", "-qc", statement)
 
     def _run(self, program: str, *arguments: str) -> None:
         command = self._command(program, *arguments)

@@ -37,7 +37,9 @@ _CONFLICTS = {"40001", "40P01", "55P03", "0A000"}
 """Serialization failure, deadlock, lock timeout, a plan from before a migration: all is read and done again."""
 _AT_FAULT = ("08", "25006", "40", "53", "55P03", "57", "58", "XX")
 """SQLSTATEs, or their first letters, that speak of the server and not of the statement."""
-_GONE = (OSError, TimeoutError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError)
+_GONE = (
+    OSError, TimeoutError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+)  # fmt: skip
 """What may come instead of a connection."""
 
 
