@@ -75,7 +75,7 @@ class RelayProcess:
         """SIGTERM; the exit code."""
         return await self._end(signal.SIGTERM)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Anything but an end: freezing and waking up."""
         assert self._process is not None
         self._process.send_signal(number)

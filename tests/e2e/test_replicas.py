@@ -93,12 +93,12 @@ async def test_a_frozen_relay_that_wakes_up_sends_nothing(postgres_url: str, sin
     sink.gateway.script.extend([Answer(status=503), Answer(gate=answer)])
     assert await post(other.url, 1) == 200
     await sink.until(1)  # refused for now: the holder comes again in a second or two, if it is not frozen
-    frozen.signal(signal.SIGSTOP)
+    frozen.send(signal.SIGSTOP)
     began = time.monotonic()
     while len(sink.numbers) < 3:  # noqa: ASYNC110  the other one, as soon as the lease has run out
         await asyncio.sleep(0.05)
     assert 5 < time.monotonic() - began < MOVED_WITHIN
-    frozen.signal(signal.SIGCONT)
+    frozen.send(signal.SIGCONT)
     await asyncio.sleep(4)
     assert sink.numbers == [0, 1, 1]  # although the post is due, as far as the database knows
     answer.set()
