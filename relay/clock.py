@@ -47,3 +47,8 @@ def to_datetime(at: Millis) -> datetime:
         return datetime.fromtimestamp(at / 1000, tz=UTC)
     except (OverflowError, ValueError, OSError):
         return datetime.min.replace(tzinfo=UTC) if at < 0 else datetime.max.replace(tzinfo=UTC)
+
+
+def to_iso(at: Millis | None) -> str | None:
+    """As programs read it: `2026-05-04T03:12:07.123Z`."""
+    return to_datetime(at).isoformat(timespec="milliseconds").replace("+00:00", "Z") if at is not None else None

@@ -16,11 +16,15 @@ PERMANENT_PROBE: Millis = 5 * MINUTE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What follows from a failure. Exactly one of `pause` and `post_wait` is set unless the post is `dead`."""
+    """What follows from a failure: a pause of the destination, a wait of the post, or the post's end.
+
+    A post that is `dead` by its age leaves a destination that still fails: that has its `pause`, too.
+    """
 
     pause: Millis | None = None  # the whole destination waits so long, then one post probes
     post_wait: Millis | None = None  # this post alone waits so long
     dead: bool = False
+    expired: bool = False  # dead of its age: trying again could have helped
     plain: bool = False  # send it without markup from now on
     forget: bool = False  # the living message is gone: send a new one, without sound
 
@@ -39,26 +43,27 @@ def decide(
         plain: whether the failed content was already without markup.
         rng: for full jitter.
     """
+    too_old = age >= max_age
     if error.reason == "moved":
         return Decision(post_wait=0)
     if error.reason == "gone":
         return Decision(post_wait=0, forget=True)
     if error.scope == "destination":
-        return _pause(error, failures, rng) if age < max_age else Decision(dead=True)
+        return Decision(pause=_pause(error, failures, rng), dead=too_old, expired=too_old)
     if error.reason in ("unparsable", "too_large") and not plain:
         return Decision(post_wait=0, plain=True)
-    if error.permanent or error.reason in ("unparsable", "too_large") or age >= max_age:
+    if error.permanent or error.reason in ("unparsable", "too_large"):
         return Decision(dead=True)
+    if too_old:
+        return Decision(dead=True, expired=True)
     wait = error.retry_after * SECOND if error.retry_after is not None else jitter(attempts, LONGEST_POST, rng)
     return Decision(post_wait=int(wait))
 
 
-def _pause(error: DeliveryError, failures: int, rng: random.Random) -> Decision:
+def _pause(error: DeliveryError, failures: int, rng: random.Random) -> Millis:
     if error.retry_after is not None:
-        return Decision(pause=int(error.retry_after * SECOND))
-    if error.permanent:
-        return Decision(pause=PERMANENT_PROBE)
-    return Decision(pause=jitter(failures, LONGEST, rng))
+        return int(error.retry_after * SECOND)
+    return PERMANENT_PROBE if error.permanent else jitter(failures, LONGEST, rng)
 
 
 def jitter(attempts: int, longest: Millis, rng: random.Random) -> Millis:

@@ -17,32 +17,30 @@ from relay import __version__, logs
 from relay.alertmanager import Alertmanager
 from relay.app.channels import open_channels
 from relay.app.telegram import BotSurroundings, build_bot, open_telegram, telegram_door
+from relay.app.timers import Timers, route_anew
 from relay.app.upkeep import Upkeep
+from relay.app.watching import Watching, WatchingSurroundings, own_routes
 from relay.clock import Clock, CommonClock, system_clock
 from relay.config import Config
 from relay.delivery import Delivery, Surroundings
 from relay.ids import Ids
-from relay.ingest.accept import acceptor
 from relay.ingest.policy import Policy
-from relay.ingest.reconcile import Reconciler, reroute_incident
+from relay.ingest.reconcile import Reconciler
 from relay.metrics import Metrics
 from relay.poller import Poller
 from relay.rendering import Renderer
-from relay.routing import Router
 from relay.server import Operations, Server, Webhooks
 from relay.server.arrivals import Arrivals
 from relay.server.credentials import Credentials
 from relay.server.operations import Standing
 from relay.server.sources import Sources
 from relay.store.bell import EVERYTHING, LEASES
-from relay.store.database import Database, StoreUnavailable
-from relay.store.held import open_incidents
+from relay.store.database import Database
 from relay.store.leases import LeaseKeeper
 from relay.store.opening import open_bell, open_database
 
 GRACE = 20.0
 """Seconds that a call in hand gets after SIGTERM; then it is cancelled, and the next start carries on."""
-TIMER_EVERY = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class Relay:
         severities = config.severity.severity_map()
         self._new_id = Ids(seams.clock, seams.rng)
         self._policy = Policy(
-            router=Router(config.routes, severities),
+            router=own_routes(config, severities),
             severities=severities,
             reopen={name: options.reopen for name, options in config.channels.items()},
         )
@@ -93,13 +91,14 @@ class Relay:
         self._clusters: dict[str, Alertmanager] = {}
         self._pollers: dict[str, Poller] = {}
         self._door = telegram_door(config)
+        self._watching = Watching(self._watching_surroundings())
         self._server = self._build_server(config, sources, listen)
 
     def _build_server(self, config: Config, sources: Sources, listen: str | None) -> Server:
         credentials = Credentials(config.server.auth)
         webhooks = Webhooks(
             database=self.database,
-            accept=acceptor(self._policy, self._new_id, self._seams.clock),
+            accept=self._watching.accept,
             credentials=credentials,
             sources=sources,
             metrics=self.metrics,
@@ -109,7 +108,8 @@ class Relay:
             database=self.database, metrics=self.metrics, standing=self._standing, clock=self._seams.clock
         )
         server = config.server if listen is None else config.server.model_copy(update={"listen": listen})
-        extra = [*Arrivals(self.database, credentials).routes(), *(self._door.routes() if self._door else ())]
+        extra = [*Arrivals(self.database, credentials).routes(), *self._watching.routes(credentials)]
+        extra += self._door.routes() if self._door else ()
         return Server(server, webhooks, operations, extra=extra)
 
     @property
@@ -168,16 +168,19 @@ class Relay:
         async with AsyncExitStack() as resources, asyncio.TaskGroup() as tasks:
             session = await resources.enter_async_context(aiohttp.ClientSession(trust_env=False))
             self._start_pollers(session, tasks)
-            tasks.create_task(self._timer(), name="timer")
+            timers = Timers(self.database, self.keeper, self.metrics, self._reconciler, self._wake)
+            tasks.create_task(timers.run(self._stopping), name="timers")
             tasks.create_task(self._upkeep.run(self._stopping), name="upkeep")
             tasks.create_task(self.keeper.run(self._stopping), name="leases")
             tasks.create_task(self._bell.run(self._stopping), name="bell")
-            tasks.create_task(self._route_anew(), name="route anew")
+            anew = route_anew(self.database, self._policy, self._new_id, self._seams.clock, self._wake, self._stopping)
+            tasks.create_task(anew, name="route anew")
             client = await open_telegram(self._config, resources)
             channels = await open_channels(self._config, self._renderer, session, resources, client)
             self.opened.set()
             self._delivery = Delivery(channels, self._surroundings())
             tasks.create_task(self._delivery.run(self._stopping), name="delivery")
+            tasks.create_task(self._watching.run(self._stopping, session, channels, self._delivery), name="watching")
             if client is not None:
                 bot = await build_bot(client, self._bot_surroundings(), channels, self._delivery, self._door)
                 tasks.create_task(bot.run(self._stopping), name="bot")
@@ -194,6 +197,20 @@ class Relay:
             rng=self._seams.rng,
             max_age={name: options.max_age for name, options in self._config.channels.items()},
             several=len(self._config.alertmanagers) > 1,
+        )
+
+    def _watching_surroundings(self) -> WatchingSurroundings:
+        return WatchingSurroundings(
+            config=self._config,
+            database=self.database,
+            keeper=self.keeper,
+            metrics=self.metrics,
+            policy=self._policy,
+            new_id=self._new_id,
+            clock=self._seams.clock,
+            monotonic=self._seams.monotonic,
+            pollers=self._pollers,
+            wake=self._wake,
         )
 
     def _bot_surroundings(self) -> BotSurroundings:
@@ -248,34 +265,3 @@ class Relay:
             self.keeper.nudge()
         if self._delivery is not None:
             self._delivery.wake(self._config.channels if EVERYTHING in topics else topics)
-
-    async def _timer(self) -> None:
-        """What only time brings about: flapping ends."""
-        self.keeper.want(["timer"])
-        while not self._stopping.is_set():
-            if self.keeper.get("timer") is not None:
-                try:
-                    self._wake(await self.database.write(self._reconciler.end_flapping))
-                except StoreUnavailable as error:
-                    self._log.warning("store unavailable", error=str(error))
-                except Exception:  # noqa: BLE001  the door of a timer step
-                    self.metrics.errors.labels("timer").inc()
-                    self._log.exception("timer failed unexpectedly")
-            try:
-                async with asyncio.timeout(TIMER_EVERY):
-                    await self._stopping.wait()
-            except TimeoutError:
-                continue
-
-    async def _route_anew(self) -> None:
-        """The config may have changed since the last start: open incidents follow it, one transaction each."""
-        try:
-            for incident_id in await self.database.read(open_incidents):
-                if self._stopping.is_set():
-                    return
-                woken = await self.database.write(
-                    reroute_incident, self._policy, self._new_id, self._seams.clock, incident_id
-                )
-                self._wake(woken)
-        except StoreUnavailable as error:
-            self._log.warning("open incidents keep their routes until the next start", error=str(error))

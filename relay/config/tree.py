@@ -92,15 +92,16 @@ def _folder(path: Path, info: ValidationInfo) -> Path:
     return folder
 
 
-def _secrets(value: object) -> Iterator[SecretStr]:
+def secrets_of(value: object) -> Iterator[SecretStr]:
+    """All secrets in a part of the config, in the order of its keys."""
     if isinstance(value, SecretStr):
         yield value
     elif isinstance(value, Section):
         for name in type(value).model_fields:
-            yield from _secrets(getattr(value, name))
+            yield from secrets_of(getattr(value, name))
     elif isinstance(value, Mapping | list | tuple):
         for one in value.values() if isinstance(value, Mapping) else value:
-            yield from _secrets(one)
+            yield from secrets_of(one)
 
 
 class Config(Section):
@@ -139,7 +140,7 @@ class Config(Section):
 
     def every_secret(self) -> Iterator[SecretStr]:
         """All that must never be shown, for the mask of the logs; of the database's address only what protects it."""
-        for secret in _secrets(self):
+        for secret in secrets_of(self):
             if secret is not self.database.url:
                 yield secret
         if (password := urlsplit(self.database.url.get_secret_value()).password) is not None:

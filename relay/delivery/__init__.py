@@ -21,6 +21,10 @@ from relay.store.leases import LeaseKeeper
 __all__ = ["Delivery", "Surroundings"]
 
 
+STANDS_STILL = 180.0
+"""Seconds. The longest call, a mail to many recipients, ends sooner."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What every worker needs from outside."""
@@ -66,6 +70,18 @@ class Delivery:
         for worker in self._workers.values():
             if not woken.isdisjoint(worker.channels):
                 worker.wake()
+
+    def resume(self, channel: str) -> None:
+        """A person says that this channel works again: its pause ends."""
+        for worker in self._workers.values():
+            if channel in worker.channels:
+                worker.pauses.lift(channel)
+                worker.wake()
+
+    def standing_still(self) -> list[str]:
+        """Destinations whose worker has not begun a turn for so long that no call of ours could last."""
+        now = self._around.monotonic()
+        return [one.destination for one in self._workers.values() if now - one.turned_at > STANDS_STILL]
 
     async def run(self, stopping: asyncio.Event) -> None:
         await self._follow_moves(stopping)

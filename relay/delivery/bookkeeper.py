@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from relay import logs, retry
 from relay.clock import SECOND, Millis
 from relay.delivery.outcome import failure_of, partial_of, progress_of
 from relay.notification import Channel, DeliveryError, Kind, Notice, Sent
 from relay.store.database import Connection, StoreUnavailable
+from relay.store.deliveries import bury_overdue
 from relay.store.destinations import record_refusal, record_success, remember_move
 from relay.store.leases import Lease
 from relay.store.posts import record_failure, record_progress
@@ -20,6 +21,8 @@ from relay.store.rows import PostRow
 
 if TYPE_CHECKING:
     from relay.delivery import Surroundings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +91,20 @@ class Bookkeeper:
             await self._skip_list(attempt, error)  # a list that nobody takes must not bury the message
             return None
         failure = failure_of(error, decision, attempt.notice, now)
+        overdue = now - self._around.max_age[channel.name] if decision.dead and decision.pause is not None else None
 
-        def work(conn: Connection) -> None:
+        def work(conn: Connection) -> int:
             record_failure(conn, post.id, failure, attempt.lease)
             record_refusal(conn, channel.name, now, error)
             if error.moved_to is not None:
                 remember_move(conn, channel.destination, json.dumps(dict(error.moved_to)))
+            return bury_overdue(conn, channel.name, overdue, failure) if overdue is not None else 0
 
-        await self._write(work)
+        buried = await self._write(work)
         if error.moved_to is not None:
             channel.follow(error.moved_to)
         outcome = "dead" if decision.dead else "retried"
-        self._around.metrics.notifications.labels(channel.name, channel.type, outcome).inc()
+        self._around.metrics.notifications.labels(channel.name, channel.type, outcome).inc(1 + buried)
         self._around.metrics.notification_failures.labels(channel.name, channel.type, error.reason).inc()
         more = {} if decision.pause is None else {"pause_ms": decision.pause}
         self._log.warning(outcome, **self._what(attempt), reason=error.reason, error=error.detail, **more)
@@ -112,15 +117,13 @@ class Bookkeeper:
         self._around.metrics.notification_failures.labels(channel.name, channel.type, error.reason).inc()
         self._log.warning("list not attached", **self._what(attempt), reason=error.reason, error=error.detail)
 
-    async def _write(self, work: Callable[[Connection], None]) -> None:
+    async def _write(self, work: Callable[[Connection], T]) -> T:
         while True:
             try:
-                await self._around.database.write(work)
+                return await self._around.database.write(work)
             except StoreUnavailable as error:
                 self._log.warning("outcome not recorded yet", error=str(error))
                 await asyncio.sleep(1.0)
-            else:
-                return
 
     def _what(self, attempt: Attempt) -> dict[str, object]:
         view = attempt.notice.view

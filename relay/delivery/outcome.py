@@ -52,8 +52,8 @@ def failure_of(error: DeliveryError, decision: Decision, notice: Notice, now: Mi
     """A message that is gone is sent anew while something fires; of a resolved incident nothing is missing."""
     moved = error.reason == "moved" and notice.kind is not Kind.NEW
     return Failure(
-        reason=error.reason,
-        detail=error.detail,
+        reason="expired" if decision.expired else error.reason,
+        detail=f"waited for max_age; last: {error.reason}: {error.detail}" if decision.expired else error.detail,
         due_at=None if decision.dead else now + (decision.post_wait or 0),
         plain=decision.plain,
         forget=decision.forget or moved,

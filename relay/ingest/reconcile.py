@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from relay.clock import Clock, Millis
-from relay.ingest.policy import Policy, channels_text
+from relay.ingest.fallback import keep_stand_ins
+from relay.ingest.policy import Policy, channels_of, channels_text
 from relay.ingest.turn import Turn
 from relay.store.database import Connection
 from relay.store.held import Held, quiet_again, truncated_incidents
@@ -148,7 +149,11 @@ def reroute_incident(
     for membership in scope.load_members(incident_id):
         alert = scope.alerts[membership.alert_id]
         labels = json.loads(alert.labels)
-        channels = policy.router.route(labels, receiver=group.receiver, alertmanager=group.alertmanager)
+        channels = keep_stand_ins(
+            scope.of_incident.get(incident_id, ()),
+            channels_of(membership.channels),
+            policy.router.route(labels, receiver=group.receiver, alertmanager=group.alertmanager),
+        )
         routed.update(channels)
         if membership.open:
             wanted.update(channels)

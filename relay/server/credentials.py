@@ -20,18 +20,20 @@ class Credentials:
             self._basic = f"{config.basic.username}:{config.basic.password.get_secret_value()}".encode()
 
     def allow(self, header: str | None) -> bool:
-        if header is None:
-            return self._anonymous
-        scheme, _, value = header.partition(" ")
+        return self.prove(header) or self._anonymous
+
+    def prove(self, header: str | None) -> bool:
+        """Whether the header holds one of our credentials, whoever else may post."""
+        scheme, _, value = (header or "").partition(" ")
         match scheme.lower():
             case "bearer":
                 given = value.strip().encode("utf-8", "surrogateescape")
                 # every token is compared, so that the time taken does not tell which one nearly fitted
                 fits = [hmac.compare_digest(given, token) for token in self._tokens]
-                return any(fits) or self._anonymous
+                return any(fits)
             case "basic" if self._basic is not None:
-                return hmac.compare_digest(_decoded(value), self._basic) or self._anonymous
-        return self._anonymous
+                return hmac.compare_digest(_decoded(value), self._basic)
+        return False
 
     @property
     def challenge(self) -> str:

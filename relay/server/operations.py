@@ -9,7 +9,7 @@ from typing import Protocol
 from aiohttp import web
 
 from relay import __version__
-from relay.clock import SECOND, Clock, Millis, to_datetime
+from relay.clock import SECOND, Clock, to_iso
 from relay.metrics import Metrics
 from relay.severity import Severity
 from relay.store.database import Database, StoreUnavailable
@@ -83,7 +83,7 @@ class Operations:
             name: {
                 "up": one.up,
                 "version": one.version,
-                "last_webhook": _iso(found.last_webhook.get(name)) if found else None,
+                "last_webhook": to_iso(found.last_webhook.get(name)) if found else None,
             }
             for name, one in self._standing.alertmanagers.items()
         }
@@ -121,8 +121,8 @@ class Operations:
             "type": self._standing.channels[name],
             "pending": figures.pending,
             "dead": figures.dead,
-            "last_success": _iso(figures.last_success),
-            "last_error": f"{figures.reason}: {figures.detail} (since {_iso(figures.failing_since)})"
+            "last_success": to_iso(figures.last_success),
+            "last_error": f"{figures.reason}: {figures.detail} (since {to_iso(figures.failing_since)})"
             if failing
             else None,
         }
@@ -138,7 +138,3 @@ class Operations:
         for severity in Severity:
             for state in ("firing", "silenced", "inhibited"):
                 self._metrics.alerts.labels(severity.label, state).set(found.alerts.get((severity, state), 0))
-
-
-def _iso(at: Millis | None) -> str | None:
-    return to_datetime(at).isoformat(timespec="milliseconds").replace("+00:00", "Z") if at is not None else None

@@ -1,0 +1,161 @@
+"""Puts together what watches the relay: its own alerts, stand-ins for channels that fail, watchdogs, the heartbeat."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from relay.channels import AnyChannelOptions
+from relay.clock import Clock
+from relay.config import Config
+from relay.config.tree import secrets_of
+from relay.delivery import Delivery
+from relay.ingest.accept import acceptor
+from relay.ingest.beats import Accept, heed_watchdogs
+from relay.ingest.own import OwnRoutes, Ways
+from relay.ingest.policy import Policy
+from relay.matchers import Matcher, parse_matchers
+from relay.metrics import Metrics
+from relay.notification import Channel
+from relay.poller import Poller
+from relay.routing import Router
+from relay.server.credentials import Credentials
+from relay.server.deliveries import Deliveries
+from relay.severity import SeverityMap
+from relay.store.database import Database, StoreUnavailable
+from relay.store.deliveries import follow_config
+from relay.store.leases import LeaseKeeper
+from relay.watching import Watched, Watcher, Workshop
+from relay.watching.heartbeat import Heartbeat, Vitals
+
+_PLATFORMS = {"telegram": "telegram", "slack": "slack", "email": "smtp"}
+"""The section that a channel of this type depends on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchingSurroundings:
+    """What the app has built that the watching works with."""
+
+    config: Config
+    database: Database
+    keeper: LeaseKeeper
+    metrics: Metrics
+    policy: Policy
+    new_id: Callable[[], int]
+    clock: Clock
+    monotonic: Callable[[], float]
+    pollers: Mapping[str, Poller]
+    wake: Callable[[Iterable[str]], None]
+
+
+def own_routes(config: Config, severities: SeverityMap) -> Router:
+    """The config's routes, which also know where our own alerts go."""
+    watchdogs = {one.name: one.watchdog.channels for one in config.alertmanagers if one.watchdog}
+    return OwnRoutes(config.routes, severities, Ways(fallbacks=_fallbacks(config), watchdogs=watchdogs))
+
+
+class Watching:
+    """Exists before the channels do: webhooks are accepted through it, deliveries are listed by it."""
+
+    def __init__(self, around: WatchingSurroundings) -> None:
+        self._around = around
+        self._delivery: Delivery | None = None
+        accept = acceptor(around.policy, around.new_id, around.clock)
+        self._accept_own = accept
+        self.accept: Accept = heed_watchdogs(accept, _watchdogs(around.config), around.clock)
+
+    def routes(self, credentials: Credentials) -> list[web.RouteDef]:
+        types = {name: options.type for name, options in self._around.config.channels.items()}
+        return Deliveries(self._around.database, credentials, self._around.clock, types, self._resume).routes()
+
+    def _resume(self, channel: str) -> None:
+        if self._delivery is not None:
+            self._delivery.resume(channel)
+
+    async def run(
+        self, stopping: asyncio.Event, session: aiohttp.ClientSession, channels: Sequence[Channel], delivery: Delivery
+    ) -> None:
+        self._delivery = delivery
+        await self._follow_config(stopping)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watcher().run(stopping), name="watcher")
+            heartbeat = self._around.config.heartbeat
+            if heartbeat is not None:
+                checks = {channel.name: channel.check for channel in channels}
+                vitals = Vitals(self._around.database, self._around.clock, checks, delivery.standing_still)
+                beating = Heartbeat(
+                    heartbeat.url,
+                    heartbeat.every,
+                    vitals=vitals,
+                    keeper=self._around.keeper,
+                    metrics=self._around.metrics,
+                    session=session,
+                )
+                tasks.create_task(beating.run(stopping), name="heartbeat")
+
+    async def _follow_config(self, stopping: asyncio.Event) -> None:
+        """Before anything is watched, dead letters of a channel whose config changed live again."""
+        digests = await asyncio.to_thread(_digests, self._around.config)
+        while not stopping.is_set():
+            try:
+                await self._around.database.write(follow_config, digests, self._around.clock())
+            except StoreUnavailable:
+                await asyncio.sleep(1.0)
+            else:
+                self._around.wake(digests)
+                return
+
+    def _watcher(self) -> Watcher:
+        around, config = self._around, self._around.config
+        workshop = Workshop(
+            database=around.database,
+            keeper=around.keeper,
+            metrics=around.metrics,
+            policy=around.policy,
+            new_id=around.new_id,
+            accept=self._accept_own,
+            clock=around.clock,
+            monotonic=around.monotonic,
+            on_change=around.wake,
+        )
+        watched = Watched(
+            zones={name: options.zone for name, options in config.channels.items()},
+            fallbacks=_fallbacks(config),
+            watchdogs={one.name: one.watchdog.timeout for one in config.alertmanagers if one.watchdog},
+        )
+        polled = {one.name for one in config.alertmanagers if one.poll}
+        return Watcher(workshop, watched, {name: one for name, one in around.pollers.items() if name in polled})
+
+
+def _fallbacks(config: Config) -> Mapping[str, str | None]:
+    return {name: options.fallback for name, options in config.channels.items()}
+
+
+def _watchdogs(config: Config) -> Mapping[str, Sequence[Matcher]]:
+    return {
+        one.name: [matcher for text in one.watchdog.matchers for matcher in parse_matchers(text)]
+        for one in config.alertmanagers
+        if one.watchdog
+    }
+
+
+def _digests(config: Config) -> Mapping[str, str]:
+    return {name: _digest(config, options) for name, options in config.channels.items()}
+
+
+def _digest(config: Config, options: AnyChannelOptions) -> str:
+    """Changes with whatever the config says of a channel, its secrets too.
+
+    It takes a while on purpose (30 ms): it is stored, and must not help anybody to guess a password.
+    """
+    platform: Any = getattr(config, _PLATFORMS.get(options.type, ""), None)
+    sections = [section for section in (options, platform) if section is not None]
+    shown = "\n".join(section.model_dump_json() for section in sections)
+    hidden = "\n".join(secret.get_secret_value() for section in sections for secret in secrets_of(section))
+    return hashlib.scrypt(f"{shown}\n{hidden}".encode(), salt=b"relay channel", n=2**13, r=8, p=1, dklen=16).hex()

@@ -1,0 +1,53 @@
+"""A watchdog alert always fires: it is no message but a beat, which tells that the way from Prometheus to us is whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from relay.alerts import WebhookAlert
+from relay.clock import Clock
+from relay.ingest.accept import Accepted, Delivered
+from relay.matchers import Matcher
+from relay.store.database import Connection
+from relay.store.watching import record_beat
+
+Accept = Callable[[Connection, Sequence[Delivered]], Sequence[Accepted]]
+
+
+def heed_watchdogs(accept: Accept, watchdogs: Mapping[str, Sequence[Matcher]], clock: Clock) -> Accept:
+    """The same batch function, which takes watchdog alerts out of messages and records their beats with the batch.
+
+    `watchdogs`: alertmanager -> the matchers that must all hold. Without any, nothing is wrapped and nothing is paid.
+    """
+    if not watchdogs:
+        return accept
+
+    def accept_others(conn: Connection, batch: Sequence[Delivered]) -> Sequence[Accepted]:
+        beating = {one.source.name for one in batch if _beats(one, watchdogs)}
+        for name in sorted(beating):
+            record_beat(conn, name, clock())
+        return accept(conn, [_without_watchdogs(one, watchdogs) for one in batch])
+
+    return accept_others
+
+
+def _beats(delivered: Delivered, watchdogs: Mapping[str, Sequence[Matcher]]) -> bool:
+    matchers = watchdogs.get(delivered.source.name)
+    if matchers is None:
+        return False
+    return any(alert.firing and _is_watchdog(alert, matchers) for alert in delivered.message.alerts)
+
+
+def _without_watchdogs(delivered: Delivered, watchdogs: Mapping[str, Sequence[Matcher]]) -> Delivered:
+    matchers = watchdogs.get(delivered.source.name)
+    if matchers is None:
+        return delivered
+    others = tuple(alert for alert in delivered.message.alerts if not _is_watchdog(alert, matchers))
+    if len(others) == len(delivered.message.alerts):
+        return delivered
+    message = delivered.message.model_copy(update={"alerts": others})
+    return Delivered(source=delivered.source, message=message)
+
+
+def _is_watchdog(alert: WebhookAlert, matchers: Sequence[Matcher]) -> bool:
+    return all(matcher.matches(alert.labels) for matcher in matchers)
