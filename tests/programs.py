@@ -17,6 +17,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 UNPACKED = ROOT / ".cache" / "servers"
 """Where `tools/servers` unpacks what is not installed."""
+_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
+"""Servers lie in a folder that not every user looks into."""
 
 
 def missing(tool: str, what: str) -> NoReturn:
@@ -31,7 +33,7 @@ def find(tool: str, *names: str) -> Path:
     """The first program of these names, unpacked or on the PATH; skips or fails the test if there is none."""
     for name in names:
         unpacked = UNPACKED / "bin" / name
-        found = shutil.which(name) or (str(unpacked) if unpacked.exists() else None)
+        found = shutil.which(name, path=_PATH) or (str(unpacked) if unpacked.exists() else None)
         if found:
             return Path(found)
     missing(tool, names[0])

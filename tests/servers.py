@@ -189,14 +189,12 @@ class PostgresCluster:
     def __init__(self, programs: Path, *, of: PostgresCluster | None = None, **settings: object) -> None:
         self._programs = programs
         self._settings = settings
-        self._user = _unprivileged_user()
         self._folder = Path(
             tempfile.mkdtemp(prefix="relay-postgres-")
         )  # pytest's own folders are closed to other users
         self._databases = 0
         self.port = 0
-        if self._user:
-            shutil.chown(self._folder, self._user, pwd.getpwnam(self._user).pw_gid)
+        self.own(self._folder)
         if of is None:
             self._run(
                 "initdb", "-D", "data", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
@@ -214,6 +212,12 @@ class PostgresCluster:
     def folder(self) -> Path:
         """Where the server runs and may read."""
         return self._folder
+
+    @staticmethod
+    def own(path: Path) -> None:
+        """Makes a file or folder the server's, which runs as somebody else when we are root."""
+        if user := unprivileged_user():
+            shutil.chown(path, user, pwd.getpwnam(user).pw_gid)
 
     def create_database(self) -> str:
         """The address of a new, empty database."""
@@ -282,16 +286,7 @@ class PostgresCluster:
             raise RuntimeError(f"{program} ended with {run.returncode}:\n{run.stderr}")
 
     def _command(self, program: str, *arguments: str) -> list[str]:
-        words = [str(self._programs / program), *arguments]
-        if not self._user:
-            return words
-        return [
-            "setpriv",
-            f"--reuid={self._user}",
-            f"--regid={pwd.getpwnam(self._user).pw_gid}",
-            "--clear-groups",
-            *words,
-        ]
+        return unprivileged(str(self._programs / program), *arguments)
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -299,8 +294,16 @@ class PostgresCluster:
         return kept | {"LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": str(self._folder)}
 
 
-def _unprivileged_user() -> str | None:
-    """Whom PostgreSQL runs as when we are root, which it refuses; None when we are not."""
+def unprivileged(*words: str) -> list[str]:
+    """The command, run by somebody else when we are root."""
+    user = unprivileged_user()
+    if user is None:
+        return list(words)
+    return ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups", *words]
+
+
+def unprivileged_user() -> str | None:
+    """Whom PostgreSQL and PgBouncer run as when we are root, which they refuse; None when we are not."""
     if os.getuid() != 0:
         return None
     try:

@@ -1,0 +1,105 @@
+"""The tables grow from version to version, while relays of both run; whoever meets a newer schema than it knows stops."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from relay.store.database import Connection, Database, Engine, StoreUnavailable
+from relay.store.migrate import HEAD
+from relay.store.schema import metadata
+from tests.programs import ROOT
+from tests.relays import query
+from tests.state import open_state, postgres_engine, sqlite_engine, wire_alert
+
+VERSIONS = sorted((ROOT / "relay" / "migrations" / "versions").glob("[0-9]*.py"))
+CONTRACTING = {"drop_table", "drop_column", "drop_index", "drop_constraint", "alter_column", "rename_table"}
+"""What would take something away from a relay of the version before, which runs until the last one is replaced."""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def make_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Engine]:
+    """Makes engines of one database."""
+    if request.param == "sqlite":
+        return partial(sqlite_engine, tmp_path)
+    return partial(postgres_engine, request.getfixturevalue("postgres_url"))
+
+
+async def test_migrations_make_what_the_code_expects(make_engine: Callable[[], Engine]) -> None:
+    assert VERSIONS[-1].name.startswith(HEAD)
+    database = Database(make_engine())
+    await database.start()
+    different = await database.read(lambda conn: compare_metadata(MigrationContext.configure(conn), metadata))
+    await database.close()
+    assert different == []
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.stem)
+def test_a_migration_takes_nothing_away_from_a_relay_of_the_version_before(path: Path) -> None:
+    calls = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+    assert calls & CONTRACTING == set(), "expand now, contract in the version after: docs/howto/upgrade.md"
+
+
+async def test_what_an_older_version_wrote_is_kept(postgres_url: str) -> None:
+    def begin(conn: Connection) -> None:
+        config = Config()
+        config.set_main_option("script_location", "relay:migrations")
+        config.attributes["connection"] = conn
+        command.upgrade(config, VERSIONS[0].stem[:4])
+        conn.execute(text("INSERT INTO leases (name, owner, until, epoch) VALUES ('old', 'one', 5, 7)"))
+
+    older = create_async_engine(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
+    async with older.begin() as conn:
+        await conn.run_sync(begin)
+    await older.dispose()
+    database = Database(postgres_engine(postgres_url))
+    await database.start()
+    await database.close()
+    assert await query(postgres_url, "SELECT owner, epoch FROM leases WHERE name = 'old'") == [("one", 7)]
+    assert await query(postgres_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+async def test_relays_that_start_at_once_on_an_empty_database_make_the_tables_once(postgres_url: str) -> None:
+    databases = [Database(postgres_engine(postgres_url)) for _ in range(4)]
+    await asyncio.gather(*(database.start() for database in databases))
+    names = await asyncio.gather(
+        *(database.read(lambda conn: inspect(conn).get_table_names()) for database in databases)
+    )
+    await asyncio.gather(*(database.close() for database in databases))
+    assert {"alembic_version", *metadata.tables} == set(names[0]) == set(names[-1])
+
+
+async def test_a_relay_goes_on_while_a_newer_one_adds_to_its_tables(postgres_url: str) -> None:
+    async with open_state(postgres_engine(postgres_url)) as state:
+        await state.post(wire_alert())
+        assert await state.kinds() == ["new"]
+        for table in ("alerts", "alert_groups", "incidents", "memberships", "posts", "history", "leases", "episodes"):
+            await query(postgres_url, f"ALTER TABLE {table} ADD COLUMN newer TEXT NOT NULL DEFAULT ''")
+        await query(postgres_url, "CREATE TABLE newer (id BIGINT PRIMARY KEY)")
+        await query(postgres_url, "UPDATE alembic_version SET version_num = '9999'")
+        await state.post(wire_alert(), wire_alert(instance="db-2"))
+        assert await state.kinds() == ["reply", "edit"]
+        await state.post(wire_alert(firing=False), wire_alert(instance="db-2", firing=False))
+        assert await state.kinds() == ["reply", "edit"]
+
+
+async def test_a_schema_newer_than_this_version_is_refused(make_engine: Callable[[], Engine]) -> None:
+    database = Database(make_engine())
+    await database.start()
+    await database.write(lambda conn: conn.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    await database.close()
+    database = Database(make_engine())
+    with pytest.raises(StoreUnavailable, match=f"schema 9999, newer than this version's {HEAD}: upgrade the relay"):
+        await database.start()
+    await database.close()
