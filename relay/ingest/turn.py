@@ -261,16 +261,17 @@ class Turn:
         woken: set[str] = set()
         for incident_id, rings in self._rings.items():
             posts = self.scope.of_incident.setdefault(incident_id, [])
-            self._create_posts(incident_id, posts, rings)
+            self._create_posts(incident_id, posts)
             for post in posts:
                 self._make_due(post, rings.get(post.channel))
                 woken.add(post.channel)
         return woken
 
-    def _create_posts(self, incident_id: int, posts: list[PostRow], rings: Mapping[str, int]) -> None:
+    def _create_posts(self, incident_id: int, posts: list[PostRow]) -> None:
+        """Wherever an alert is routed it is shown, also if it does not ring: it flaps, or was over before we heard of it."""
         present = {post.channel for post in posts}
         for channel in self._joined.get(incident_id, {}):
-            if channel not in present and channel in rings:
+            if channel not in present:
                 post = PostRow(id=self.new_id(), incident_id=incident_id, channel=channel, created_at=self.now)
                 posts.append(self.scope.posts.add(post))
                 present.add(channel)

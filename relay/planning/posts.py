@@ -65,11 +65,15 @@ def plan(
     if post.shown_rev < view.revision:
         return Step(kind=Kind.EDIT, changes=changes, silent=True)
     if capabilities.attachable and overflows and view.open and post.attached_rev < view.revision:
-        due = (post.attached_at or 0) + ATTACH_ONCE_IN
-        if post.attached_at is None or now >= due:
-            return Step(kind=Kind.ATTACH, changes=changes, silent=True)
-        return Later(due)
+        return _pause(post.attached_at, ATTACH_ONCE_IN, now) or Step(kind=Kind.ATTACH, changes=changes, silent=True)
     return None
+
+
+def _pause(last: Millis | None, length: Millis, now: Millis) -> Later | None:
+    """None when it is over. A last time that is still to come is of a clock that was set back since: nobody waits for it."""
+    if last is None or not last <= now < last + length:
+        return None
+    return Later(last + length)
 
 
 def changes_since(view: IncidentView, announced: int) -> Changes:
@@ -104,10 +108,7 @@ def _append(post: PostState, view: IncidentView, changes: Changes, now: Millis) 
     if post.announced_rev == 0 or _loud(view, changes):
         return Step(kind=Kind.NEW, changes=changes, silent=post.quiet or _silent(changes, view))
     if only_tells(view, changes):
-        due = (post.told_at or 0) + TELL_ONCE_IN
-        if post.told_at is None or now >= due:
-            return Step(kind=Kind.NEW, changes=changes, silent=True)
-        return Later(due)
+        return _pause(post.told_at, TELL_ONCE_IN, now) or Step(kind=Kind.NEW, changes=changes, silent=True)
     return None
 
 
