@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check bench lint format types architecture unit golden dashboards lock servers
+.PHONY: help setup demo stack incident run test check bench lint format types architecture unit golden dashboards lock servers
 
 BIN := .venv/bin
 WORKERS ?= 2
@@ -18,6 +18,14 @@ setup: ## Build .venv from requirements.lock (every other target does it when ne
 
 demo: setup ## Play an incident on this machine, no account needed (ARGS="--port 8090")
 	@$(BIN)/relay demo $(ARGS)
+
+stack: setup ## Players of the five systems, Prometheus, Alertmanager and the relay (CONFIG=relay.yml, PLAY=samokoder/APIDown, RHYTHM=shipped)
+	@tools/servers prometheus-alertmanager prometheus
+	@$(BIN)/python -m relay.demo.stack $(if $(CONFIG),--config $(CONFIG)) $(if $(PLAY),--play $(PLAY)) \
+		$(if $(filter shipped,$(RHYTHM)),--shipped-rhythm) $(ARGS)
+
+incident: setup ## Let one of the players break (NAME=samokoder/APIDown; END=1 mends it; without a name all are listed)
+	@$(BIN)/python -m relay.demo.players incident $(NAME) $(if $(END),--end) $(if $(AT),--at $(AT))
 
 run: setup ## Start the relay with ./relay.yml or the environment (ARGS="--config my.yml")
 	@$(BIN)/relay serve $(ARGS)

@@ -19,6 +19,14 @@ def pytest_configure() -> None:
     asyncio.set_event_loop(None)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what tests that passed put into `record_property("table", …)`, also when they ran in other processes."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "table":
+                terminalreporter.write_line(str(value))
+
+
 @pytest.fixture(autouse=True)
 def error_logs(request: pytest.FixtureRequest) -> Iterator[ErrorLogs]:
     """Fails a test that logs an error, unless it is marked `expects_errors`; such a test may ask what was logged."""

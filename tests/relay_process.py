@@ -24,8 +24,10 @@ READY_WITHIN = 20.0
 class RelayProcess:
     """One relay with its config and database in a folder; `start` again after a `kill` continues where it was."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], *, environ: Mapping[str, str] | None = None) -> None:
+        """`environ` has the values of the `${NAME}`s in the config."""
         self._folder = folder
+        self._environ = environ or {}
         self._config = {
             "server": {"listen": "127.0.0.1:0", "auth": {"bearer_token": TOKEN}},
             "database": {"url": f"sqlite:///{folder / 'relay.db'}"},
@@ -52,7 +54,7 @@ class RelayProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "relay", "serve", "--config", str(self._folder / "relay.yml"),
                 cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, "HOME": str(self._folder)},
+                env={**os.environ, **self._environ, "HOME": str(self._folder)},
             )  # fmt: skip
         async with asyncio.timeout(READY_WITHIN):
             while not (found := re.search(r"event=listening host=(\S+) port=(\d+)", self.output[said:])):

@@ -49,3 +49,9 @@ def destinations(service: str, name: str) -> set[str]:
     if service == "samokoder" and alerts(service)[name]["labels"]["severity"] == "critical":
         return {"samokoder-chat", "samokoder-mail"}
     return _OTHERWISE.get((service, name), DESTINATIONS[service])
+
+
+def table_row(service: str, name: str) -> str:
+    """The alert's line in the table of destinations."""
+    severity = alerts(service)[name]["labels"]["severity"]
+    return f"| {service} | `{name}` | {severity} | {', '.join(sorted(destinations(service, name)))} |"

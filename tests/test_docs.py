@@ -95,7 +95,7 @@ def kind_of(values: object) -> str:
         "compose": {"services"},
         "alertmanager": {"receivers", "route"},
         "rules": {"groups"},
-        "prometheus": {"scrape_configs", "alerting"},
+        "prometheus": {"scrape_configs", "alerting", "remote_write"},
     }.items():
         if keys & some:
             return kind

@@ -28,7 +28,7 @@ def demo(
     import uvloop
 
     from relay.demo.show import Plan, run
-    from relay.demo.source import find_program
+    from relay.demo.source import find_alertmanager
 
-    plan = Plan(port=port, keep=keep, story=not no_story, language=language, pace=pace, program=find_program())
+    plan = Plan(port=port, keep=keep, story=not no_story, language=language, pace=pace, program=find_alertmanager())
     raise typer.Exit(uvloop.run(run(plan, say)))

@@ -20,9 +20,10 @@ from relay import logs
 from relay.demo.mail import FakeMail
 from relay.demo.page import HOST, Page
 from relay.demo.picture import Item, channel_items, chat_items, mail_items
+from relay.demo.programs import free_port
 from relay.demo.slack import FakeSlack
 from relay.demo.slack_state import Rates
-from relay.demo.source import Address, Alert, RealAlertmanager, Source, StandInAlertmanager, free_port
+from relay.demo.source import Address, Alert, RealAlertmanager, Source, StandInAlertmanager
 from relay.demo.story import BROKEN, WARNING, Story, extra, storm
 from relay.demo.telegram import FakeTelegram, Toast
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
-import random
-import shutil
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +15,12 @@ from relay.alerts import fingerprint_of
 from relay.clock import Millis, system_clock
 from relay.demo.alertmanager import FakeAlertmanager
 from relay.demo.alertmanager_rules import rfc3339
+from relay.demo.programs import Program, find_program, free_port
 
-PROGRAMS = ("prometheus-alertmanager", "alertmanager")
+ALERTMANAGERS = ("prometheus-alertmanager", "alertmanager")
+"""What the program is called: by Debian, and by its makers."""
 GROUP_BY = "service"
 RECEIVER = "relay"
-_PORTS = range(20_000, 32_000)  # below those that outgoing connections take
-_READY_WITHIN = 10.0
 _NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -59,58 +54,34 @@ class Source(Protocol):
     async def stop(self) -> None: ...
 
 
-def find_program() -> str | None:
-    """The path of an installed Alertmanager."""
-    return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on right now."""
-    chance = random.SystemRandom()
-    while True:
-        port = chance.choice(_PORTS)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+def find_alertmanager() -> str | None:
+    """The path of an Alertmanager that is installed, or unpacked in a checkout."""
+    return find_program(*ALERTMANAGERS)
 
 
 class RealAlertmanager:
     """A real one in a process of its own. Its address is known before it runs, for the relay's config names it."""
 
     def __init__(self, program: str, folder: Path) -> None:
-        self._program = program
+        port = free_port()
         self._folder = folder
-        self._port = free_port()
-        self._process: asyncio.subprocess.Process | None = None
-        self.url = f"http://127.0.0.1:{self._port}"
+        self._config = folder / "alertmanager.yml"
+        self.url = f"http://127.0.0.1:{port}"
         self.told = "A real Alertmanager groups the alerts and keeps the silences."
+        words = [
+            program,
+            f"--config.file={self._config}",
+            f"--storage.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
+        ]
+        self._program = Program(words, url=self.url, log=folder / "alertmanager.log")
 
     async def start(self, relay: Address) -> None:
         """Returns when it is ready; raises `RuntimeError` when it does not become so."""
         self._folder.mkdir(exist_ok=True)
-        config = self._folder / "alertmanager.yml"
-        config.write_text(yaml.safe_dump(_config(relay), sort_keys=False), encoding="utf-8")
-        with (self._folder / "alertmanager.log").open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                self._program,
-                f"--config.file={config}",
-                f"--storage.path={self._folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{self._port}",
-                "--cluster.listen-address=",
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C on the terminal is for us: we stop it in our order
-            )
-        async with aiohttp.ClientSession() as session:
-            try:
-                async with asyncio.timeout(_READY_WITHIN):
-                    while not await _ready(session, self.url):
-                        if self._process.returncode is not None:
-                            raise RuntimeError(f"{self._program} ended, see {self._folder / 'alertmanager.log'}")
-                        await asyncio.sleep(0.05)
-            except TimeoutError:
-                raise RuntimeError(f"{self._program} was not ready within {_READY_WITHIN:.0f} s") from None
+        self._config.write_text(yaml.safe_dump(_config(relay), sort_keys=False), encoding="utf-8")
+        await self._program.start()
 
     async def fire(self, alerts: Sequence[Alert]) -> None:
         await self._post([_posted(alert) for alert in alerts])
@@ -120,16 +91,7 @@ class RealAlertmanager:
         await self._post([{**_posted(alert), "endsAt": ended} for alert in alerts])
 
     async def stop(self) -> None:
-        process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            async with asyncio.timeout(0.5):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await self._program.stop()
 
     async def _post(self, alerts: Sequence[object]) -> None:
         url = f"{self.url}/api/v2/alerts"
@@ -233,11 +195,3 @@ def _listed(alert: Alert, starts: Millis, ends: Millis | None) -> dict[str, obje
         "endsAt": _NEVER if ends is None else rfc3339(ends),
         "fingerprint": fingerprint_of(alert.labels),
     }
-
-
-async def _ready(session: aiohttp.ClientSession, url: str) -> bool:
-    try:
-        async with session.get(f"{url}/-/ready") as answer:
-            return answer.status == 200
-    except aiohttp.ClientError:
-        return False

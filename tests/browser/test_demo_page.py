@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from relay.demo.show import CHAT, Plan, Show
-from relay.demo.source import Alert, find_program
+from relay.demo.source import Alert, find_alertmanager
 from relay.demo.story import BROKEN, WARNING, storm
 
 FLAGS = [

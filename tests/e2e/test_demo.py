@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from relay.demo.show import Plan, Show
-from relay.demo.source import find_program
+from relay.demo.source import find_alertmanager
 from relay.demo.story import STORM
 from tests.programs import ROOT, find
 
@@ -159,7 +159,7 @@ async def told(program: str | None, language: str = "en") -> AsyncIterator[Show]
 async def test_the_story_is_one_message_for_each_incident_and_ends_well(real: bool) -> None:
     if real:
         find("alertmanager", "prometheus-alertmanager", "alertmanager")
-    async with told(find_program() if real else None) as show:
+    async with told(find_alertmanager() if real else None) as show:
         assert show.story.progress.step == show.story.progress.steps
         assert not show.story.progress.running
         bot = show.telegram.bot

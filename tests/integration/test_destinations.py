@@ -11,7 +11,8 @@ from relay.cli import create_program
 from relay.config import load
 from relay.matchers import parse_matchers
 from tests.config_files import EXAMPLE, SECRETS
-from tests.shipped import SYSTEMS, alerts, destinations, every_alert
+from tests.programs import ROOT
+from tests.shipped import SYSTEMS, alerts, destinations, every_alert, table_row
 
 
 @pytest.mark.parametrize(("service", "name"), every_alert(), ids=lambda part: part)
@@ -23,6 +24,11 @@ def test_relay_route_shows_the_channels_of_the_alert(service: str, name: str) ->
         create_program(), ["route", "--config", str(EXAMPLE), *words, "--expect", expected], env=SECRETS
     )
     assert said.exit_code == 0, said.output
+
+
+def test_the_table_of_the_docs_is_what_the_routes_do() -> None:
+    rows = re.findall(r"^\| \w+ \| `\w+` \|.*$", (ROOT / "docs/howto/stack.md").read_text(), re.MULTILINE)
+    assert rows == [table_row(*alert) for alert in every_alert()]
 
 
 def test_only_what_is_for_information_arrives_without_sound() -> None:
