@@ -99,6 +99,12 @@ class Metrics:
         self.dead_letters = Gauge(
             "relay_dead_letters", "Posts given up, with a reason.", ("channel",), registry=registry
         )
+        self.channel_paused = Gauge(
+            "relay_channel_paused",
+            "1 while the channel takes nothing and is only probed.",
+            ("channel",),
+            registry=registry,
+        )
         self.rate_limited_seconds = Counter(
             "relay_rate_limited_seconds",
             "Time spent waiting for the limit of the destination.",
@@ -148,7 +154,12 @@ class Metrics:
             _create(self.notifications, (name,), (kind,), NOTIFICATION_OUTCOMES)
             _create(self.notification_failures, (name,), (kind,), FAILURE_REASONS)
         _create(self.notification_delay_seconds, dict.fromkeys(channels.values()))
-        for family in (self.notifications_pending, self.notifications_oldest_seconds, self.dead_letters):
+        for family in (
+            self.notifications_pending,
+            self.notifications_oldest_seconds,
+            self.dead_letters,
+            self.channel_paused,
+        ):
             _create(family, channels)
         _create(self.rate_limited_seconds, channels)
         _create(self.bot_commands, COMMANDS, COMMAND_OUTCOMES)

@@ -169,6 +169,7 @@ class Notice:
     silent: bool = False  # deliver without sound
     plain: bool = False  # the platform refused the formatted text: send text only, no markup, no link buttons
     late: Millis | None = None  # when it really happened, if that is long ago (after an outage)
+    instead_of: str = ""  # shown here because that channel does not deliver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

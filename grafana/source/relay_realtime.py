@@ -177,8 +177,13 @@ def _queue() -> Row:
                 limits=rising(None, 0.5),
             ),
             graph(
-                "Dead letters by channel", "Сообщения, от которых пришлось отказаться, по каналам.",
-                by_channel("relay_dead_letters"), unit="short", limits=rising(None, 1),
+                "Dead letters and paused channels",
+                "Сообщения, от которых пришлось отказаться; paused: канал ничего не принимает, идут только пробы.",
+                [
+                    by_channel("relay_dead_letters"),
+                    Promql(f"max by (channel) (relay_channel_paused{{{CHANNEL}}})", "{{channel}} paused"),
+                ],
+                unit="short", limits=rising(None, 1),
             ),
         ],
     )  # fmt: skip

@@ -13,9 +13,9 @@ import typer
 from relay import logs
 from relay.cli.arguments import ConfigOption, open_config
 from relay.cli.output import complain, fail, say
+from relay.cli.running import Refused, address_of, ask, base_url, listens, open_session
 from relay.clock import Millis, system_clock, to_datetime
 from relay.config import Config
-from relay.listening import parse_listen
 from relay.routing import Router
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ _LOOK_EVERY = 0.1
 _CLEAR_WITHIN = 15.0
 # Said at once although the relay goes on trying: only people can change them.
 _HOPELESS = frozenset({"unauthorized", "forbidden", "not_found", "rejected", "template"})
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a relay that listens there is found
 
 
 def register(program: typer.Typer) -> None:
@@ -77,10 +76,6 @@ def _wanted(config: Config, channel: str | None, labels: Mapping[str, str]) -> S
 _RECEIVER = "relay-send-test"
 
 
-class _Refused(Exception):
-    """The relay did not take the alert, or did not answer as one; the text says why."""
-
-
 class _Test:
     """One test alert, from its webhook to its end."""
 
@@ -93,22 +88,21 @@ class _Test:
 
     async def run(self) -> bool:
         """Whether every channel took it."""
-        async with _session(self._config) as session:
-            address = _address(self._config)
+        async with open_session(self._config) as session:
+            address = address_of(self._config)
             try:
-                if await _listens(address):
+                if await listens(address):
                     return await self._through(session, address)
                 host, port = address
                 say(f"nothing answers at {host}:{port}: a relay is started for this test", "dim")
                 async with _own_relay(self._config) as own:
                     return await self._through(session, own)
-            except _Refused as refused:
+            except Refused as refused:
                 complain(str(refused))
                 return False
 
     async def _through(self, session: aiohttp.ClientSession, address: tuple[str, int]) -> bool:
-        host, port = address
-        base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        base = base_url(address)
         group = (await self._post(session, base, None))["group"]
         began = asyncio.get_running_loop().time()
         waiting, good = list(self._wanted), True
@@ -148,7 +142,7 @@ class _Test:
     async def _post(self, session: aiohttp.ClientSession, base: str, ends: Millis | None) -> Any:
         names = [one.name for one in self._config.alertmanagers]
         url = f"{base}/webhook/{names[0]}" if names else f"{base}/webhook"
-        return await _asked(session, "POST", url, json=_message(self._labels, self._starts, ends))
+        return await ask(session, "POST", url, json=_message(self._labels, self._starts, ends))
 
 
 def _verdict(post: Mapping[str, Any] | None, *, late: bool) -> tuple[bool, str] | None:
@@ -190,39 +184,6 @@ def _message(labels: Mapping[str, str], starts: Millis, ends: Millis | None) -> 
     }
 
 
-def _address(config: Config) -> tuple[str, int]:
-    host, port = parse_listen(config.server.listen)
-    return _EVERYWHERE.get(host, host), port
-
-
-async def _listens(address: tuple[str, int]) -> bool:
-    host, port = address
-    if port == 0:
-        return False
-    try:
-        async with asyncio.timeout(3):
-            _, writer = await asyncio.open_connection(host, port)
-    except (OSError, TimeoutError):
-        return False
-    writer.close()
-    return True
-
-
-@asynccontextmanager
-async def _session(config: Config) -> AsyncIterator[aiohttp.ClientSession]:
-    import aiohttp
-
-    auth = config.server.auth
-    headers, basic = {}, None
-    if auth.tokens:
-        headers["Authorization"] = f"Bearer {auth.tokens[0].get_secret_value()}"
-    elif auth.basic is not None:
-        basic = aiohttp.BasicAuth(auth.basic.username, auth.basic.password.get_secret_value(), encoding="utf-8")
-    timeout = aiohttp.ClientTimeout(total=10)
-    async with aiohttp.ClientSession(headers=headers, auth=basic, timeout=timeout, trust_env=False) as session:
-        yield session
-
-
 @asynccontextmanager
 async def _own_relay(config: Config) -> AsyncIterator[tuple[str, int]]:
     """A relay in this process, with the config's own database and a port of its own."""
@@ -235,27 +196,11 @@ async def _own_relay(config: Config) -> AsyncIterator[tuple[str, int]]:
         await relay.start()
         yield relay.address
     except (StoreUnavailable, OSError) as error:
-        raise _Refused(f"a relay cannot be started: {error}") from None
+        raise Refused(f"a relay cannot be started: {error}") from None
     finally:
         await relay.stop()
 
 
 async def _posts(session: aiohttp.ClientSession, base: str, group: str) -> Mapping[str, Mapping[str, Any]]:
-    found = await _asked(session, "GET", f"{base}/api/posts", params={"group": group})
+    found = await ask(session, "GET", f"{base}/api/posts", params={"group": group})
     return {one["channel"]: one for one in found["posts"]}
-
-
-async def _asked(session: aiohttp.ClientSession, method: str, url: str, **what: Any) -> Any:
-    """The JSON of a 200; raises `_Refused`."""
-    import aiohttp
-
-    try:
-        async with session.request(method, url, **what) as answer:
-            said = await answer.json(content_type=None) if "json" in answer.content_type else None
-            if answer.status == 200 and isinstance(said, dict):
-                return said
-            reason = said.get("error") if isinstance(said, dict) else None
-            hint = "is it a relay of this version?" if answer.status in {200, 404, 405} else "is it this config's?"
-            raise _Refused(f"{url} answered {answer.status}: {reason or hint}")
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise _Refused(f"{url}: {error or type(error).__name__}") from None

@@ -199,4 +199,5 @@ def _notice(due: Due, step: planning.Step, now: Millis) -> Notice:
         silent=step.silent,
         plain=post.plain,
         late=post.since if post.since is not None and now - post.since > LATE_AFTER else None,
+        instead_of=post.instead_of,
     )

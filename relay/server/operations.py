@@ -125,6 +125,7 @@ class Operations:
             "last_error": f"{figures.reason}: {figures.detail} (since {to_iso(figures.failing_since)})"
             if failing
             else None,
+            "paused_since": to_iso(figures.paused_since),
         }
 
     def _measure(self, found: Overview) -> None:
@@ -135,6 +136,7 @@ class Operations:
             age = max(now - figures.oldest, 0) / SECOND if figures.oldest is not None else 0
             self._metrics.notifications_oldest_seconds.labels(name).set(age)
             self._metrics.dead_letters.labels(name).set(figures.dead)
+            self._metrics.channel_paused.labels(name).set(figures.paused_since is not None)
         for severity in Severity:
             for state in ("firing", "silenced", "inhibited"):
                 self._metrics.alerts.labels(severity.label, state).set(found.alerts.get((severity, state), 0))

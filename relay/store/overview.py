@@ -21,6 +21,7 @@ class ChannelFigures:
     last_success: Millis | None = None
     last_failure: Millis | None = None
     failing_since: Millis | None = None
+    paused_since: Millis | None = None  # nothing is sent there since then but one probe at a time
     reason: str = ""
     detail: str = ""
 
@@ -51,6 +52,7 @@ def overview(conn: Connection) -> Overview:
             last_success=row.succeeded_at,
             last_failure=row.failed_at,
             failing_since=row.failing_since,
+            paused_since=row.paused_since,
             reason=row.reason,
             detail=row.detail,
         )

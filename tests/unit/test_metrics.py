@@ -23,7 +23,8 @@ PROMISED = """
 relay_build_info{version} relay_webhooks_total{alertmanager,outcome} relay_webhook_seconds relay_alerts{severity,state}
 relay_notifications_total{channel,type,outcome} relay_notification_failures_total{channel,type,reason}
 relay_notification_delay_seconds{type} relay_notifications_pending{channel} relay_notifications_oldest_seconds{channel}
-relay_dead_letters{channel} relay_rate_limited_seconds_total{channel} relay_bot_commands_total{command,outcome}
+relay_dead_letters{channel} relay_channel_paused{channel} relay_rate_limited_seconds_total{channel}
+relay_bot_commands_total{command,outcome}
 relay_bot_seconds{command} relay_alertmanager_requests_total{alertmanager,endpoint,outcome}
 relay_alertmanager_up{alertmanager} relay_watchdog_last_seen_timestamp_seconds{alertmanager}
 relay_template_fallbacks_total{type} relay_errors_total{component}
