@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -23,6 +23,7 @@ from relay.ingest.turn import Turn
 from relay.store.statistics import Statistics, statistics
 from tests.markdown import blocks
 from tests.programs import ROOT
+from tests.servers import PostgresCluster
 from tests.state import START, State, open_state, postgres_engine, wire_alert
 
 BOARD = json.loads((DASHBOARDS / "relay" / "relay-analytics.json").read_text())
@@ -80,53 +81,46 @@ def _quoted(words: Sequence[str]) -> str:
     return ",".join("'" + word.replace("'", "''") + "'" for word in words)
 
 
-@pytest.fixture
-def reader_sql() -> str:
-    """How the docs create Grafana's role."""
-    [block] = blocks(ROOT / "docs" / "howto" / "grafana.md", "sql")
-    return block.text
-
-
-@asynccontextmanager
-async def reading(url: str, reader_sql: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A connection with the rights of Grafana's role, which is gone afterwards: roles belong to the whole server."""
-    owner = await asyncpg.connect(url)
-    try:
-        await owner.execute(reader_sql)
-        reader = await asyncpg.connect(url.replace("//postgres@", "//grafana@"))
-        try:
-            yield reader
-        finally:
-            await reader.close()
-            await owner.execute("DROP OWNED BY grafana; DROP ROLE grafana")
-    finally:
-        await owner.close()
-
-
-@pytest.fixture
-async def empty(postgres_url: str, reader_sql: str) -> AsyncIterator[asyncpg.Connection[Any]]:
-    """A migrated database in which nothing has happened yet."""
-    async with open_state(postgres_engine(postgres_url)), reading(postgres_url, reader_sql) as connection:
-        yield connection
-
-
-@dataclass
+@dataclass(frozen=True)
 class Lived:
-    """Six weeks of a relay's life, and what `/stats` says about them."""
+    """A database that Grafana's role may read after six weeks of a relay's life, and what `/stats` says about them."""
 
-    connection: asyncpg.Connection[Any]
+    url: str
     statistics: Statistics
 
-    def looking(self, **more: Any) -> Looking:
-        return Looking(self.connection, **more)
+
+@pytest.fixture(scope="module")
+def lived(postgres_cluster: PostgresCluster) -> Iterator[Lived]:
+    """One for all tests: they only read. The role goes with it, for roles belong to the whole server."""
+    url = postgres_cluster.create_database()
+    [create_role] = blocks(ROOT / "docs" / "howto" / "grafana.md", "sql")
+    figures = asyncio.run(_prepare(url, create_role.text))
+    yield Lived(url.replace("//postgres@", "//grafana@"), figures)
+    asyncio.run(_execute(url, "DROP OWNED BY grafana; DROP ROLE grafana"))
+    postgres_cluster.drop_database(url)
+
+
+async def _prepare(url: str, create_role: str) -> Statistics:
+    async with open_state(postgres_engine(url)) as state:
+        await _live(state)
+        await _execute(url, create_role)
+        return await state.database.read(statistics, SINCE)
+
+
+async def _execute(url: str, statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statements)
+    finally:
+        await connection.close()
 
 
 @pytest.fixture
-async def lived(postgres_url: str, reader_sql: str) -> AsyncIterator[Lived]:
-    async with open_state(postgres_engine(postgres_url)) as state:
-        await _live(state)
-        async with reading(postgres_url, reader_sql) as connection:
-            yield Lived(connection, await state.database.read(statistics, SINCE))
+async def looking(lived: Lived) -> AsyncIterator[Looking]:
+    """The dashboard as it opens, for Grafana's role."""
+    connection = await asyncpg.connect(lived.url)
+    yield Looking(connection)
+    await connection.close()
 
 
 async def _live(state: State) -> None:
@@ -163,25 +157,28 @@ async def _happen(
         await state.post(wire_alert(name, firing=False, starts=began, ends=began + lasts, **labels), key=key)
 
 
-async def test_statements_run_where_nothing_has_happened(empty: asyncpg.Connection[Any]) -> None:
-    looking = Looking(empty)
-    for panel in PANELS:
-        for row in await looking.at(panel):
-            assert not any(value for name, value in row.items() if name not in {"time", "metric"}), panel
+async def test_statements_run_where_nothing_has_happened(postgres_url: str) -> None:
+    async with open_state(postgres_engine(postgres_url)):
+        connection = await asyncpg.connect(postgres_url)
+        try:
+            for panel in PANELS:
+                for row in await Looking(connection).at(panel):
+                    assert not any(value for name, value in row.items() if name not in {"time", "metric"}), panel
+        finally:
+            await connection.close()
 
 
-async def test_statements_answer_in_the_shape_of_their_panels(lived: Lived) -> None:
+async def test_statements_answer_in_the_shape_of_their_panels(looking: Looking) -> None:
     for per, timezone in product(("day", "week", "month"), ("utc", MOSCOW)):
         for panel, target in PANELS.items():
-            rows = await lived.looking(per=per, timezone=timezone).at(panel)
+            rows = await replace(looking, per=per, timezone=timezone).at(panel)
             assert rows, panel
             if target["format"] == "time_series":
                 assert list(rows[0]) == ["time", "metric", "value"], panel
                 assert [row["time"] for row in rows] == sorted(row["time"] for row in rows), panel
 
 
-async def test_figures_are_those_of_stats(lived: Lived) -> None:
-    looking = lived.looking()
+async def test_figures_are_those_of_stats(looking: Looking, lived: Lived) -> None:
     lengths = ("Time to acknowledge", "Time to resolve")
     found = [
         (row["Severity"], row["Alerts"], row["Acknowledged"], *(_millis(row[length]) for length in lengths))
@@ -204,8 +201,7 @@ def _millis(seconds: float | None) -> Millis | None:
     return None if seconds is None else int(seconds * 1000 + 1e-6)
 
 
-async def test_the_summary_counts_what_happened(lived: Lived) -> None:
-    looking = lived.looking()
+async def test_the_summary_counts_what_happened(looking: Looking) -> None:
     assert await looking.at("Alerts (stat)") == [{"alerts": 13}]
     assert await looking.at("Still open (stat)") == [{"open": 2}]
     [acknowledged] = await looking.at("Acknowledged (stat)")
@@ -214,19 +210,19 @@ async def test_the_summary_counts_what_happened(lived: Lived) -> None:
     assert median["seconds"] == pytest.approx(2 * 3600)
 
 
-async def test_alerts_count_for_the_day_the_week_and_the_month_of_whoever_looks(lived: Lived) -> None:
+async def test_alerts_count_for_the_day_the_week_and_the_month_of_whoever_looks(looking: Looking, lived: Lived) -> None:
     first = datetime.fromtimestamp(START / 1000, ZoneInfo(MOSCOW)).replace(hour=0, minute=0, second=0, microsecond=0)
     begins = {"day": first, "week": first - timedelta(days=first.weekday()), "month": first.replace(day=1)}
     for per, begin in begins.items():
-        rows = await lived.looking(per=per).at("Alerts by severity (timeseries)")
+        rows = await replace(looking, per=per).at("Alerts by severity (timeseries)")
         assert rows[0]["time"] == begin
         assert sum(row["value"] for row in rows) == lived.statistics.total
-    weekly = await lived.looking(per="week").at("Alerts by service (timeseries)")
+    weekly = await replace(looking, per="week").at("Alerts by service (timeseries)")
     assert [row["value"] for row in weekly if row["metric"] == "bgw"] == [1, 1, 1, 1, 1]
 
 
-async def test_the_heat_map_has_every_hour_of_every_day(lived: Lived) -> None:
-    rows = await lived.looking().at("Hour of day (heatmap)")
+async def test_the_heat_map_has_every_hour_of_every_day(looking: Looking, lived: Lived) -> None:
+    rows = await looking.at("Hour of day (heatmap)")
     assert Counter(row["metric"] for row in rows) == {f"{hour:02}": 42 for hour in range(24)}
     local = datetime.fromtimestamp(START / 1000, UTC).astimezone(ZoneInfo(MOSCOW))
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -235,20 +231,20 @@ async def test_the_heat_map_has_every_hour_of_every_day(lived: Lived) -> None:
     assert sum(cells.values()) == lived.statistics.total
 
 
-async def test_only_chosen_severities_and_services_are_shown(lived: Lived) -> None:
-    assert await lived.looking().listed() == ["(none)", "bgw", "o'neill", "samokoder"]
-    shown = await lived.looking(services=["o'neill", "samokoder"], severities=["error", "critical"]).at(
+async def test_only_chosen_severities_and_services_are_shown(looking: Looking) -> None:
+    assert await looking.listed() == ["(none)", "bgw", "o'neill", "samokoder"]
+    shown = await replace(looking, services=["o'neill", "samokoder"], severities=["error", "critical"]).at(
         "Noisiest alerts (table)"
     )
     assert [(row["Service"], row["Alert"]) for row in shown] == [
         ("o'neill", 'It\'s "broken"'),
         ("samokoder", "APIDown"),
     ]
-    nameless = await lived.looking(services=["(none)"]).at("Noisiest alerts (table)")
+    nameless = await replace(looking, services=["(none)"]).at("Noisiest alerts (table)")
     assert [row["Alert"] for row in nameless] == ["Nameless"]
 
 
-async def test_grafanas_role_may_read_and_nothing_else(lived: Lived) -> None:
+async def test_grafanas_role_may_read_and_nothing_else(looking: Looking) -> None:
     for forbidden in ("DELETE FROM episodes", "UPDATE alerts SET labels = ''", "SELECT * FROM leases"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await lived.connection.execute(forbidden)
+            await looking.connection.execute(forbidden)
