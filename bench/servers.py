@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -52,9 +53,9 @@ async def bare_server() -> AsyncIterator[Running]:
 
 @asynccontextmanager
 async def relay_server(
-    folder: Path, *, telegram: str = "http://127.0.0.1:9", chats: bool = True
+    folder: Path, *, telegram: str = "http://127.0.0.1:9", chats: bool = True, **sections: Any
 ) -> AsyncIterator[Running]:
-    """The relay on SQLite in that folder; `telegram` is the Bot API's address."""
+    """The relay on SQLite in that folder; `telegram` is the Bot API's address, `sections` are more of the config."""
     folder.mkdir(parents=True, exist_ok=True)
     channel = {"type": "telegram", "chat_id": CHAT} if chats else {"type": "http", "url": "http://127.0.0.1:9/"}
     config = {
@@ -66,7 +67,7 @@ async def relay_server(
     }
     if chats:
         config["telegram"] = {"bot_token": "123:bench", "api_url": telegram}
-    (folder / "relay.yml").write_text(yaml.safe_dump(config))
+    (folder / "relay.yml").write_text(yaml.safe_dump({**config, **sections}))
     log = folder / "relay.log"
     started = time.perf_counter()
     with log.open("wb") as output:
