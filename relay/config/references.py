@@ -10,11 +10,9 @@ from difflib import get_close_matches
 from typing import Any
 
 from relay.config.problems import KeyPath
+from relay.metrics import UNKNOWN_ALERTMANAGER
 
 Found = Iterator[tuple[KeyPath, str]]
-
-UNKNOWN_ALERTMANAGER = "unknown"
-"""The metric label of refused webhooks (`relay_webhooks_total`), so no Alertmanager may be called so."""
 
 
 def broken_references(data: Mapping[str, Any]) -> Found:

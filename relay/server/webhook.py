@@ -10,14 +10,13 @@ from aiohttp import web
 from relay import logs
 from relay.alerts import NotAWebhookMessage
 from relay.ingest.accept import Accepted, Delivered, Source
-from relay.metrics import Metrics
+from relay.metrics import UNKNOWN_ALERTMANAGER, Metrics
 from relay.server.credentials import Credentials
 from relay.server.reading import Read, read_message
 from relay.server.sources import Sources, UnknownSource
 from relay.store.database import Connection, Database, StoreUnavailable
 
 RETRY_AFTER = {"Retry-After": "5"}
-UNKNOWN = "unknown"
 
 Accept = Callable[[Connection, Sequence[Delivered]], Sequence[Accepted]]
 
@@ -61,7 +60,7 @@ class Webhooks:
             headers = {"WWW-Authenticate": self._credentials.challenge}
             return web.json_response({"error": "no or wrong credentials"}, status=401, headers=headers)
         if self.stopping:
-            return self._unavailable(UNKNOWN, "the relay is stopping")
+            return self._unavailable(UNKNOWN_ALERTMANAGER, "the relay is stopping")
         try:
             read = await read_message(await request.read())
             source = self._sources.find(request.match_info.get("alertmanager"), read.message.external_url)
@@ -110,7 +109,7 @@ class Webhooks:
             self._metrics.errors.labels("webhook").inc(len(read.unreadable))
 
     def _refuse(self, outcome: str, reason: str, request: web.Request) -> None:
-        self._metrics.webhooks.labels(UNKNOWN, outcome).inc()
+        self._metrics.webhooks.labels(UNKNOWN_ALERTMANAGER, outcome).inc()
         self._log.warning("refused", outcome=outcome, reason=reason, peer=request.remote)
 
     def _unavailable(self, alertmanager: str, reason: str) -> web.Response:
