@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from relay.clock import Millis
 from relay.severity import Severity
+
+if TYPE_CHECKING:
+    from relay.notification_digest import DigestCall, DigestLayout, DigestView
 
 
 class AlertState(StrEnum):
@@ -237,6 +240,7 @@ class Capabilities:
 
     editable: bool  # one living message; without it every message is the next of a thread
     attachable: bool = False  # a full list can be sent as a document of its own
+    removes: int = 0  # messages that one call can delete
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,10 +268,8 @@ class Channel(Protocol):
 
     @property
     def name(self) -> str: ...
-
     @property
     def type(self) -> str: ...
-
     @property
     def destination(self) -> str:
         """Key of order and limits, without a secret: `telegram:-100123` (chat without topic), `email:smtp.host/…`."""
@@ -275,13 +277,10 @@ class Channel(Protocol):
 
     @property
     def account(self) -> str: ...  # key of the limits that destinations share: the bot, the workspace, the server
-
     @property
     def capabilities(self) -> Capabilities: ...
-
     @property
     def limits(self) -> Limits: ...
-
     def overflows(self, view: IncidentView) -> bool:
         """Whether the living message cannot show all, so that a document should follow (`attachable` only)."""
         ...
@@ -291,9 +290,9 @@ class Channel(Protocol):
         ...
 
     async def send(self, content: Content) -> Sent: ...  # one remote call; raises only `DeliveryError`
-
+    def lay_out(self, view: DigestView, now: Millis, *, plain: bool = False) -> DigestLayout: ...  # pure, as `render`
+    async def send_digest(self, call: DigestCall) -> Sent: ...  # one remote call of a digest, as `send`
     def follow(self, moved_to: Mapping[str, Any]) -> None: ...  # a migrated chat: the new address from now on
-
     async def check(self) -> str:
         """Asks the platform whether this channel would work; one line for people. Raises `DeliveryError`."""
         ...

@@ -20,6 +20,9 @@ MAX_PAGES = 8
 """More pages than that nobody turns: a file names the rest."""
 LONGEST_NAME = 80
 LONGEST_PLACE = 60
+_HEADING = 12  # what stands around a name: sign, count, colon
+_SIGNS = 4  # around a place: what it does if it no longer fires, and a comma; there or not, pages keep their bounds
+_COUNT = 6
 _SERVICE = ("service", "app", "application", "component", "job", "namespace")
 _PLACE = ("instance", "host", "hostname", "node", "pod", "server", "target", "job")
 _NOT_SHARED = frozenset({"alertname", "severity"})
@@ -40,7 +43,7 @@ class DigestEntry:
     firing: int
     acked: int = 0
     own: bool = False  # it has a message of its own beside the digest
-    waiting: Millis | None = None  # since when its post is behind
+    waiting: Millis | None = None  # since when it has something to tell that this digest has not told
 
     @property
     def open(self) -> bool:
@@ -105,6 +108,8 @@ class DigestView:
     began_at: Millis
     ended_at: Millis | None = None  # the storm is over; the post lives on while something in it fires
     told: Mapping[str, int] | None = None  # at the storm's end: how many groups, alerts and critical groups it was
+    late: bool = False  # nothing could be sent when it began
+    closing: bool = False  # a file is to keep what the pages will no longer name
     several_alertmanagers: bool = False
 
     @cached_property
@@ -156,13 +161,13 @@ class DigestView:
         return sum(entry.taken for entry in self.entries)
 
     @property
-    def alerts(self) -> int:
-        return sum(entry.alerts for entry in self.entries)
+    def silent(self) -> bool:
+        """All of it came by silent routes."""
+        return all(entry.alert.silent for entry in self.entries)
 
     @property
-    def since(self) -> Millis:
-        """When the first of it began to wait or, if nothing waits, when the digest began."""
-        return min((entry.waiting for entry in self.entries if entry.waiting is not None), default=self.began_at)
+    def alerts(self) -> int:
+        return sum(entry.alerts for entry in self.entries)
 
     def notice(self, now: Millis, title: str) -> Notice:
         """The digest as a notice, one alert for each group: any template for notices can show it, with true counts."""
@@ -175,7 +180,7 @@ class DigestView:
             group_labels={"alertname": title},
             external_url="",
             alerts=alerts,
-            revision=max((entry.revision for entry in self.entries), default=0),
+            revision=sum(entry.revision for entry in self.entries),  # grows with every change of any
             opened_at=self.began_at,
             closed_at=self.ended_at,
         )
@@ -184,7 +189,10 @@ class DigestView:
             alert for alert, entry in zip(alerts, self.entries, strict=True) if entry.waiting and not entry.open
         )
         changes = Changes(fired=fired, resolved=ended, all_resolved=not view.open and bool(ended))
-        return Notice(kind=Kind.NEW, view=view, changes=changes, post_id=self.id, now=now)
+        late = self.began_at if self.late else None
+        return Notice(
+            kind=Kind.NEW, view=view, changes=changes, post_id=self.id, now=now, silent=self.silent, late=late
+        )
 
 
 def _as_alert(entry: DigestEntry) -> AlertView:
@@ -209,30 +217,33 @@ def pages_of(
         most: pages.
     """
     pages: list[list[DigestEntry]] = [[]]
-    used, heading = 0, None
+    used, named = 0, None
     for position, entry in enumerate(entries):
-        key = (entry.severity, entry.name)
-        weight = weigh(entry.place[:LONGEST_PLACE]) + 8  # its sign, its count, what divides it from the next
-        weight += 0 if key == heading else weigh(entry.name[:LONGEST_NAME]) + 24
-        if used + weight > room and pages[-1]:
+        heading = weigh(entry.name[:LONGEST_NAME]) + _HEADING
+        weight = weigh(entry.place[:LONGEST_PLACE]) + _SIGNS + (_COUNT if entry.alerts > 1 else 0)
+        if (entry.severity, entry.name) != named:
+            weight += heading
+        if pages[-1] and used + weight > room:
             if len(pages) == most:
                 return [tuple(clusters_of(page)) for page in pages], tuple(entries[position:])
-            pages.append([])
+            weight += heading if (entry.severity, entry.name) == named else 0
             used = 0
-            weight += weigh(entry.name[:LONGEST_NAME]) + 24 if key == heading else 0
+            pages.append([])
         pages[-1].append(entry)
-        used, heading = used + weight, key
+        used, named = used + weight, (entry.severity, entry.name)
     return [tuple(clusters_of(page)) for page in pages if page], ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestLayout:
-    """A whole digest as one channel's contents. `named` are the entries of each page, `listed` those of the file alone.
+    """A whole digest as one channel's contents: which of its parts names which entries.
 
-    `blank` stands in for a page that is no longer needed and can no longer be removed.
+    `inline` are those of the head, `named` those of each page, `listed` those of the file alone or, where nothing can be
+    edited, of the one message. `blank` stands in for a page that is no longer needed and can no longer be removed.
     """
 
     head: Content
+    inline: tuple[DigestEntry, ...] = ()
     pages: tuple[Content, ...] = ()
     named: tuple[tuple[DigestEntry, ...], ...] = ()
     listing: Content | None = None

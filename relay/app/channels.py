@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from relay.bot.digest_keyboard import digest_keyboard
 from relay.bot.keyboard import alert_keyboard
 from relay.channels import AppriseOptions, EmailOptions, HttpOptions, SlackOptions, TelegramOptions
 from relay.config import Config
@@ -78,9 +79,14 @@ class _Opener:
         if self._bot is None:
             self._bot = telegram.open_bot(self._config.telegram)
             self._resources.push_async_callback(self._bot.session.close)
-        keyboard = alert_keyboard(options.language, silences=bool(self._config.alertmanagers))
+        silences = bool(self._config.alertmanagers)
         made: Channel = telegram.TelegramChannel(
-            name, options, bot=self._bot, renderer=self._renderer, keyboard=keyboard
+            name,
+            options,
+            bot=self._bot,
+            renderer=self._renderer,
+            keyboard=alert_keyboard(options.language, silences=silences),
+            digest_keyboard=digest_keyboard(options.language, silences=silences),
         )
         return made
 

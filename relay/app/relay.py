@@ -195,6 +195,7 @@ class Relay:
             clock=self._seams.clock,
             monotonic=self._seams.monotonic,
             rng=self._seams.rng,
+            new_id=self._new_id,
             max_age={name: options.max_age for name, options in self._config.channels.items()},
             several=len(self._config.alertmanagers) > 1,
         )

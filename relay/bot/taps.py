@@ -6,9 +6,10 @@ import functools
 from collections.abc import Awaitable, Callable
 
 from relay.access import Role
-from relay.bot.commands import acks, details, lists, silence_flow, silence_pages, silences
+from relay.bot.commands import acks, details, digest, lists, silence_flow, silence_pages, silences
 from relay.bot.commands.command import TapKind
 from relay.bot.desk import Desk
+from relay.bot.digest_keyboard import ACK_NAME, SILENCE_LABEL
 from relay.bot.keyboard import ACK, DETAILS, SILENCE, UNACK
 from relay.bot.values import Request, Tap
 from relay.store.conversations import find_draft, find_view
@@ -41,6 +42,8 @@ _POSTS = {
     ACK: TapKind("ack", Role.RESPONDER, acks.tap_ack),
     UNACK: TapKind("unack", Role.RESPONDER, acks.tap_unack),
     SILENCE: TapKind("silence", Role.RESPONDER, silence_flow.tap_silence),
+    ACK_NAME: TapKind("ack", Role.RESPONDER, digest.tap_ack),
+    SILENCE_LABEL: TapKind("silence", Role.RESPONDER, digest.tap_silence),
     DETAILS: TapKind("alert", Role.VIEWER, details.tap_details),
 }
 _VIEWS: dict[str, tuple[str, Role, Callable[..., Awaitable[Tap]]]] = {

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.channels.apprise_options import AppriseOptions
+from relay.clock import Millis
 from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Sent
+from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
+from relay.rendering.translations import load_translations
 from relay.severity import Severity
 
 
@@ -117,6 +120,15 @@ class AppriseChannel:
             detail = f"{self.account} failed; Apprise does not say why (a wrong address or password looks the same)"
             raise DeliveryError("server_error", detail, scope="destination")
         return Sent(remote={})
+
+    def lay_out(self, view: DigestView, now: Millis, *, plain: bool = False) -> DigestLayout:  # noqa: ARG002  the protocol's
+        """The digest goes through the same template as any message, with one alert for each group."""
+        title = load_translations(self._options.language).gettext("Alert storm")
+        return DigestLayout(head=self.render(view.notice(now, title)), listed=view.entries)
+
+    async def send_digest(self, call: DigestCall) -> Sent:
+        assert isinstance(call.content, AppriseContent)
+        return await self.send(call.content)
 
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         """Apprise tells of no moves."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from relay import logs
 from relay.clock import Clock, Millis
-from relay.delivery.worker import Budget, Worker
+from relay.delivery.budget import Budget
+from relay.delivery.worker import Worker
 from relay.limits import Limiter
 from relay.metrics import Metrics
 from relay.notification import Channel
@@ -25,6 +26,21 @@ STANDS_STILL = 180.0
 """Seconds. The longest call, a mail to many recipients, ends sooner."""
 
 
+async def rest(seconds: float, woken: asyncio.Event | None) -> None:
+    """Sleeps so long, or until `woken`."""
+    if woken is None:
+        await asyncio.sleep(seconds)
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await woken.wait()
+    except TimeoutError:
+        return
+
+
+Rest = Callable[[float, asyncio.Event | None], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What every worker needs from outside."""
@@ -35,8 +51,10 @@ class Surroundings:
     clock: Clock
     monotonic: Callable[[], float]
     rng: random.Random
+    new_id: Callable[[], int]
     max_age: Mapping[str, Millis]  # by channel
     several: bool  # several alertmanagers: texts name the cluster
+    rest: Rest = rest
 
 
 class Delivery:

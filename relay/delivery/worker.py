@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from relay import logs, planning
 from relay.clock import MINUTE, SECOND, Millis
 from relay.delivery.bookkeeper import Attempt, Bookkeeper
+from relay.delivery.budget import Budget
+from relay.delivery.digest import Digests
 from relay.delivery.pauses import Pauses
-from relay.limits import Limiter
 from relay.notification import Channel, DeliveryError, Kind, Notice, Sent
 from relay.store.database import StoreUnavailable
+from relay.store.digests import look
 from relay.store.leases import Lease, LeaseLost
-from relay.store.posts import Due, Idle, next_due, record_done
+from relay.store.posts import Due, Idle, record_done
 from relay.store.rows import PostRow
 
 if TYPE_CHECKING:
@@ -26,28 +27,6 @@ LOOK_EVERY = 5.0
 LATE_AFTER: Millis = 10 * MINUTE
 MANY_ALERTS = 200
 """Rendering more than so many takes long enough to be done beside the event loop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What may be sent to a destination: its own limit and its account's."""
-
-    destination: Limiter
-    account: Limiter
-
-    def delay(self, now: float, *, urgent: bool = False) -> float:
-        return max(self.destination.delay(now, urgent=urgent), self.account.delay(now, urgent=urgent))
-
-    def take(self, now: float) -> tuple[int, int]:
-        return self.destination.take(now), self.account.take(now)
-
-    def settle(self, tickets: tuple[int, int], now: float) -> None:
-        self.destination.settle(tickets[0], now)
-        self.account.settle(tickets[1], now)
-
-    def pause(self, until: float) -> None:
-        """The platform told the bot to wait with this destination."""
-        self.destination.pause(until)
 
 
 class Worker:
@@ -62,6 +41,7 @@ class Worker:
         self.pauses = Pauses()
         self.turned_at = around.monotonic()  # when the last turn began: a worker that stands still shows here
         self._books = Bookkeeper(around)
+        self._digests = Digests(self.channels, budget, self.pauses, around, self._serve)
         self._log = logs.get("delivery")
 
     @property
@@ -107,12 +87,16 @@ class Worker:
         if lease is None or not free:
             await self._pause(1.0 if free else min(self.pauses.wait(self.channels, now), LOOK_EVERY))
             return
-        found = await self._around.database.read(next_due, free, self._around.clock(), several=self._around.several)
-        if isinstance(found, Idle):
-            await self._rest(found)
-        else:
-            with self._around.keeper.using(lease):
-                await self._serve(found, lease)
+        seen = await self._around.database.read(
+            look, free, self._around.clock(), several=self._around.several, appending=self._digests.appending
+        )
+        with self._around.keeper.using(lease):
+            if await self._digests.turn(seen, lease):
+                return
+            if isinstance(seen.due, Due):
+                await self._serve(seen.due, lease, self._digests.kept(seen))
+        if isinstance(seen.due, Idle):
+            await self._rest(seen.due)
 
     async def _rest(self, idle: Idle) -> None:
         wait = LOOK_EVERY if idle.until is None else (idle.until - self._around.clock()) / SECOND
@@ -120,35 +104,34 @@ class Worker:
 
     async def _pause(self, seconds: float) -> None:
         """Sleeps until something happens, but no longer than that."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return
+        await self._around.rest(seconds, self._woken)
 
-    async def _serve(self, due: Due, lease: Lease) -> None:
+    async def _serve(self, due: Due, lease: Lease, keep: int) -> bool:
+        """One step of a post, which leaves `keep` tokens; whether a message that rings went out."""
         channel, now = self.channels[due.post.channel], self._around.clock()
         overflows = channel.overflows(due.view)
         step = planning.plan(_state(due.post), due.view, channel.capabilities, overflows=overflows, now=now)
         if not isinstance(step, planning.Step):
             until = step.at if isinstance(step, planning.Later) else None
             await self._around.database.write(record_done, due.post.id, due.view.revision, until, lease)
-            return
-        delay = self.budget.delay(self._around.monotonic())
+            return False
+        delay = self.budget.delay(self._around.monotonic(), keep=keep)
         if delay > 0:  # wait first, then look again: what is sent must be the newest state
             wait = min(delay, 1.0)
             self._around.metrics.rate_limited_seconds.labels(channel.name).inc(wait)
-            await asyncio.sleep(wait)
-            return
-        await self._attempt(Attempt(due.post, channel, _notice(due, step, now), lease))
+            await self._around.rest(wait, None)
+            return False
+        sent = await self._attempt(Attempt(due.post, channel, _notice(due, step, now), lease))
+        return sent and step.kind in (Kind.NEW, Kind.REPLY)
 
-    async def _attempt(self, attempt: Attempt) -> None:
+    async def _attempt(self, attempt: Attempt) -> bool:
+        """Whether the destination took it."""
         notice, channel = attempt.notice, attempt.channel
         many = len(notice.view.alerts) > MANY_ALERTS
         content = await asyncio.to_thread(channel.render, notice) if many else channel.render(notice)
         if notice.kind is Kind.EDIT and content.fingerprint == attempt.post.fingerprint:
             await self._books.note_unchanged(attempt)
-            return
+            return False
         self._around.keeper.confirm(attempt.lease)
         tickets = self.budget.take(self._around.monotonic())
         outcome: Sent | DeliveryError
@@ -160,6 +143,7 @@ class Worker:
             self.budget.settle(tickets, self._around.monotonic())
         # what is known must be written down, whoever cancels us: forgetting it would send the message twice
         await asyncio.shield(self._settle(attempt, outcome, content.fingerprint))
+        return isinstance(outcome, Sent)
 
     async def _settle(self, attempt: Attempt, outcome: Sent | DeliveryError, fingerprint: str) -> None:
         if isinstance(outcome, Sent):
@@ -176,6 +160,7 @@ def _state(post: PostRow) -> planning.PostState:
         shown_rev=post.shown_rev,
         announced_rev=post.announced_rev,
         living=post.remote is not None,
+        digested=post.digest_id is not None,
         quiet=post.quiet,
         farewell=post.farewell,
         attached_rev=post.attached_rev,

@@ -64,9 +64,10 @@ def plan_destination(backlog: Backlog, budget: Allowance) -> Digest | None:
         calm_since = backlog.now
     if calm_since is not None and backlog.now - calm_since >= CALM_FOR:
         return None
-    return Digest(calm_since=calm_since, own=_own_left(backlog.storm, backlog.now))
+    return Digest(calm_since=calm_since, own=own_left(backlog.storm, backlog.now))
 
 
-def _own_left(storm: Storm, now: Millis) -> int:
+def own_left(storm: Storm, now: Millis) -> int:
+    """How many critical incidents of the storm may still have messages of their own now."""
     fresh = storm.own_since is None or not 0 <= now - storm.own_since < OWN_ONCE_IN
     return MOST_OWN if fresh else max(MOST_OWN - storm.own, 0)

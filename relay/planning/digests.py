@@ -33,7 +33,6 @@ class Shown:
 class DigestState:
     """What the destination has of a digest. `record`: the storm is over, and a file is to keep what pages no longer name."""
 
-    began_at: Millis
     head: Shown | None = None
     pages: tuple[Shown, ...] = ()
     listed_at: Millis | None = None
@@ -59,7 +58,7 @@ def plan_digest(state: DigestState, layout: DigestLayout, *, removes: int, now: 
     """
     if state.head is None:
         return DigestStep(kind="post")
-    age = max(now - state.began_at, 0)
+    age = max(now - state.head.posted_at, 0)
     interval = min(max(age // 2, SOONEST), LATEST)
     late = _behind(state, layout, now)
     due = [one for one in late if not 0 <= now - one[0] < interval]

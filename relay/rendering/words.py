@@ -90,6 +90,10 @@ class Words:
         """The coloured sign of one alert."""
         return _mark(alert.state, alert.severity)
 
+    def mark_for(self, severity: Severity, is_open: bool) -> str:  # noqa: FBT001  as templates call it
+        """The sign of a severity that fires, or did."""
+        return _mark(AlertState.FIRING if is_open else AlertState.RESOLVED, severity)
+
     @cached_property
     def level(self) -> str:
         """The incident's severity while it fires, else its state: the sign's meaning as a word."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, or_, select, update
 
 from relay.clock import MINUTE, SECOND, Millis
 from relay.notification import AlertState, AlertView, IncidentView
@@ -74,6 +74,17 @@ def live_posts(channels: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
     return posts.c.channel.in_(channels), posts.c.state == "live", posts.c.due_at.is_not(None)
 
 
+def newest_revision() -> ScalarSelect[int]:
+    """The revision of the group behind a post, as a part of a statement about posts."""
+    return (
+        select(alert_groups.c.revision)
+        .join(incidents, incidents.c.group_id == alert_groups.c.id)
+        .where(incidents.c.id == posts.c.incident_id)
+        .correlate(posts)
+        .scalar_subquery()
+    )
+
+
 def is_ready(now: Millis) -> ColumnElement[bool]:
     return or_(posts.c.due_at <= now, posts.c.due_at > now + LONGEST_WAIT)
 
@@ -117,8 +128,15 @@ def load_view(
 
 
 def _alerts(conn: Connection, incident_id: int, channel: str | None, now: Millis) -> tuple[AlertView, ...]:
+    rows = alert_rows(conn, memberships.c.incident_id == incident_id, channel)
+    return tuple(sorted((view_of_alert(row, silent=silent, now=now) for row, silent in rows), key=_order))
+
+
+def alert_rows(conn: Connection, where: ColumnElement[bool], channel: str | None) -> Iterator[tuple[Any, bool]]:
+    """The alerts of some incidents that are routed to the channel (None: to any), and whether silently."""
     statement = (
         select(
+            memberships.c.incident_id,
             memberships.c.channels,
             memberships.c.fired_rev,
             memberships.c.raised_rev,
@@ -147,18 +165,17 @@ def _alerts(conn: Connection, incident_id: int, channel: str | None, now: Millis
         )
         .join(alerts, alerts.c.id == memberships.c.alert_id)
         .join(episodes, episodes.c.id == memberships.c.episode_id)
-        .where(memberships.c.incident_id == incident_id)
+        .where(where)
     )
-    views = []
     for row in conn.execute(statement):
         silent = False if channel is None else _channels(row.channels).get(channel)
         if silent is not None:
-            views.append(_view(row, silent=silent, now=now))
-    return tuple(sorted(views, key=_order))
+            yield row, silent
 
 
-def _view(row: Any, *, silent: bool, now: Millis) -> AlertView:
-    state = _state(row)
+def view_of_alert(row: Any, *, silent: bool, now: Millis) -> AlertView:
+    """The alert of a row of `alert_rows`."""
+    state = state_of(row)
     return AlertView(
         code=row.code,
         fingerprint=row.fingerprint,
@@ -184,7 +201,8 @@ def _view(row: Any, *, silent: bool, now: Millis) -> AlertView:
     )
 
 
-def _state(row: Any) -> AlertState:
+def state_of(row: Any) -> AlertState:
+    """What a row of `alert_rows` does now."""
     if row.ends_at is not None or not row.current:
         return AlertState.RESOLVED
     if row.left_rev:
@@ -231,12 +249,7 @@ def record_progress(conn: Connection, post_id: int, progress: Progress, now: Mil
 def record_done(conn: Connection, post_id: int, revision: int, until: Millis | None, lease: Lease | None) -> None:
     """Everything up to `revision` is shown and told. What changed meanwhile keeps the post due; `until` wakes it later."""
     check(conn, lease)
-    newest = (
-        select(alert_groups.c.revision)
-        .join(incidents, incidents.c.group_id == alert_groups.c.id)
-        .where(incidents.c.id == posts.c.incident_id)
-        .scalar_subquery()
-    )
+    newest = newest_revision()
     conn.execute(
         update(posts)
         .where(posts.c.id == post_id, newest == revision)

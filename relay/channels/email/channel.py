@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -14,9 +14,12 @@ from relay.channels.email.message import Attachment, Parts, build, header_text, 
 from relay.channels.email.server import MailServer
 from relay.channels.email.table import alerts_table
 from relay.channels.email_options import EmailOptions
+from relay.clock import Millis
 from relay.matchers import Matcher, format_matchers
 from relay.notification import Capabilities, IncidentView, Limits, Notice, Sent
+from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
+from relay.rendering.translations import load_translations
 
 _ROWS = 50
 """Alerts that the mail itself shows. Gmail cuts a mail at 102 kB of HTML; a file with all comes along when there are more."""
@@ -93,6 +96,17 @@ class EmailChannel:
             refused=taken.refused,
             retry_recipients=tuple(taken.deferred),
         )
+
+    def lay_out(self, view: DigestView, now: Millis, *, plain: bool = False) -> DigestLayout:  # noqa: ARG002  the protocol's
+        """The digest is the next mail of its own thread, with one row for each group and all of them in the file."""
+        title = load_translations(self._options.language).gettext("Alert storm")
+        return DigestLayout(head=self.render(view.notice(now, title)), listed=view.entries)
+
+    async def send_digest(self, call: DigestCall) -> Sent:
+        content = call.content
+        assert isinstance(content, EmailContent)
+        again = tuple(one for one in content.recipients if one in call.recipients)
+        return await self.send(replace(content, recipients=again or content.recipients))
 
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         """Mail addresses do not move."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,9 +15,12 @@ from pydantic import SecretStr
 from relay.channels.slack.client import TIMEOUT, SlackClient
 from relay.channels.slack.composer import LISTED, Composer
 from relay.channels.slack.content import SlackContent
+from relay.channels.slack.digest import DigestComposer
 from relay.channels.slack.errors import nonsense, of_this_post, refusal
 from relay.channels.slack_options import SlackConfig, SlackOptions
+from relay.clock import Millis
 from relay.notification import Capabilities, Content, DeliveryError, IncidentView, Kind, Limits, Notice, Sent
+from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
 
 _ID = re.compile(r"[CGD][A-Z0-9]{7,}")
@@ -53,13 +57,15 @@ class SlackChannel:
         self._options = options
         self._config = config
         self._composer = Composer(renderer, options)
+        self._digests = DigestComposer(renderer, options, appending=options.webhook_url is not None)
         self._client = SlackClient(session=session, timeout=timeout)
         self._channel_id = options.channel if options.channel and _ID.fullmatch(options.channel) else None
         self._no_files = False
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities(editable=self._webhook is None, attachable=self._webhook is None)
+        by_bot = self._webhook is None
+        return Capabilities(editable=by_bot, attachable=by_bot and not self._no_files, removes=1)
 
     @property
     def destination(self) -> str:
@@ -107,6 +113,27 @@ class SlackChannel:
                 raise of_this_post(error) from None
             raise
         return Sent(remote=remote)
+
+    def lay_out(self, view: DigestView, now: Millis, *, plain: bool = False) -> DigestLayout:
+        return self._digests.lay_out(view, now, plain=plain)
+
+    async def send_digest(self, call: DigestCall) -> Sent:
+        """The head goes to the channel, pages and the file to its thread."""
+        if call.kind == "remove":
+            return await self._remove(call)
+        content = call.content
+        assert isinstance(content, SlackContent)
+        if call.kind != "post" or call.remote is None:
+            kind = {"post": Kind.NEW, "edit": Kind.EDIT, "attach": Kind.ATTACH}[call.kind]
+            remote = None if call.kind == "post" else call.remote
+            return await self.send(replace(content, kind=kind, remote=remote, broadcast=not call.silent))
+        answer = await self._post(content, call.remote["channel"], thread_ts=call.remote["ts"])
+        return Sent(remote={"channel": answer.get("channel"), "ts": answer.get("ts")})
+
+    async def _remove(self, call: DigestCall) -> Sent:
+        for remote in call.remotes:
+            await self._call("chat.delete", channel=remote["channel"], ts=remote["ts"])
+        return Sent(remote=call.remote or {})
 
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         """Slack moves no channel: a renamed one keeps its id."""

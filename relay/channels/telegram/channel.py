@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from aiogram import Bot
@@ -24,9 +25,12 @@ from aiogram.types import (
 from aiohttp import ClientTimeout
 
 from relay.channels.telegram.content import Composer, Keyboard, TelegramContent
+from relay.channels.telegram.digest import DigestComposer, DigestKeyboard
 from relay.channels.telegram.errors import Judge
 from relay.channels.telegram_options import TelegramConfig, TelegramOptions
+from relay.clock import Millis
 from relay.notification import Capabilities, Content, DeliveryError, IncidentView, Kind, Limits, Notice, Sent
+from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
 
 CONNECT_TIMEOUT = 5.0
@@ -64,10 +68,17 @@ class TelegramChannel:
     """A `relay.notification.Channel`; `remote` is {"chat_id", "message_id", "thread_id"} of the living message."""
 
     type = "telegram"
-    capabilities = Capabilities(editable=True, attachable=True)
+    capabilities = Capabilities(editable=True, attachable=True, removes=100)
 
     def __init__(
-        self, name: str, options: TelegramOptions, *, bot: Bot, renderer: Renderer, keyboard: Keyboard | None = None
+        self,
+        name: str,
+        options: TelegramOptions,
+        *,
+        bot: Bot,
+        renderer: Renderer,
+        keyboard: Keyboard | None = None,
+        digest_keyboard: DigestKeyboard | None = None,
     ) -> None:
         self.name = name
         self._options = options
@@ -75,6 +86,7 @@ class TelegramChannel:
         self._chat_id = options.chat_id
         self._thread_id = None if options.topic_id == _GENERAL_TOPIC else options.topic_id
         self._composer = Composer(renderer, options, keyboard)
+        self._digests = DigestComposer(renderer, options, digest_keyboard)
         self._judge = Judge(bot.token)
 
     @property
@@ -115,6 +127,28 @@ class TelegramChannel:
         except Exception as error:  # noqa: BLE001  aiogram, aiohttp and proxies let a dozen kinds through
             failure = self._judge.classify(error, plain=content.plain, elsewhere=self._elsewhere(content))
         raise failure  # outside of the handler: the original, whose text may hold the token, is not chained to it
+
+    def lay_out(self, view: DigestView, now: Millis, *, plain: bool = False) -> DigestLayout:
+        return self._digests.lay_out(view, now, plain=plain)
+
+    async def send_digest(self, call: DigestCall) -> Sent:
+        """One call: as for notices, and one that removes up to a hundred messages."""
+        if call.kind == "remove":
+            return await self._remove(call)
+        assert isinstance(call.content, TelegramContent)
+        kind = {"post": Kind.NEW, "edit": Kind.EDIT, "attach": Kind.ATTACH}[call.kind]
+        remote = None if call.kind == "post" else call.remote
+        return await self.send(replace(call.content, kind=kind, remote=remote, silent=call.silent))
+
+    async def _remove(self, call: DigestCall) -> Sent:
+        chat_id = call.remotes[0].get("chat_id", self._chat_id)
+        try:
+            await self._bot.delete_messages(chat_id, [remote["message_id"] for remote in call.remotes])
+        except Exception as error:  # noqa: BLE001  the same
+            failure = self._judge.classify(error, plain=False, elsewhere=chat_id != self._chat_id)
+        else:
+            return Sent(remote=call.remote or {})
+        raise failure
 
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         self._chat_id = moved_to["chat_id"]

@@ -104,6 +104,15 @@ def buttonable(url: str) -> bool:
         return "." in host and all(host.split("."))
 
 
+def usable_rows(rows: Iterable[Iterable[tuple[str, str]]]) -> tuple[tuple[Button, ...], ...]:
+    """The buttons that Telegram takes; for any other it would refuse the whole message."""
+    made = [[Button(caption=one_line(caption, 64), data=data) for caption, data in row] for row in rows]
+    fine = (
+        tuple(one for one in row if one.caption and 1 <= len(one.data.encode()) <= MAX_CALLBACK_DATA) for row in made
+    )
+    return tuple(row for row in fine if row)
+
+
 class Composer:
     """Renders the notices of one channel. Pure: no I/O."""
 
@@ -119,7 +128,7 @@ class Composer:
         pressable = () if notice.plain else tuple(link for link in links if buttonable(link.url))
         below = "" if notice.kind in _TEMPLATES else _lines(link for link in links if link not in pressable)
         text, entities = _with_tail(*self._fitting(notice, MAX_TEXT - utf16_len(below)), below)
-        rows = [] if notice.kind is Kind.FAREWELL else self._rows(notice)
+        rows = () if notice.kind is Kind.FAREWELL else self._rows(notice)
         return TelegramContent(
             kind=notice.kind,
             text=text,
@@ -154,7 +163,7 @@ class Composer:
 
     def _document(self, notice: Notice) -> TelegramContent:
         listing = self._render("telegram/list.txt.j2", notice, "none")
-        document = Document(name=f"alerts-{notice.view.code}.txt", body=_bounded(listing))
+        document = Document(name=f"alerts-{notice.view.code}.txt", body=bounded(listing))
         return TelegramContent(
             kind=notice.kind,
             text=self._inline("{{ words.counts }}", notice),
@@ -193,14 +202,8 @@ class Composer:
         found.append(("Source", next((checked_link(alert.generator_url) for alert in alerts[:1]), None)))
         return tuple(Button(caption=self._word(caption, notice), url=url) for caption, url in found if url)
 
-    def _rows(self, notice: Notice) -> list[tuple[Button, ...]]:
-        rows = []
-        for row in self._keyboard(notice) if self._keyboard else ():
-            buttons = tuple(Button(caption=one_line(caption, 64), data=data) for caption, data in row)
-            rows.append(
-                tuple(one for one in buttons if one.caption and 1 <= len(one.data.encode()) <= MAX_CALLBACK_DATA)
-            )
-        return [row for row in rows if row]
+    def _rows(self, notice: Notice) -> tuple[tuple[Button, ...], ...]:
+        return usable_rows(self._keyboard(notice)) if self._keyboard else ()
 
 
 def _first(notes: Sequence[Mapping[str, str]], names: Sequence[str]) -> str | None:
@@ -231,7 +234,8 @@ def _names(view: IncidentView) -> str:
     return one_line(f"{view.severity.label}: {', '.join(names)}", 256)
 
 
-def _bounded(listing: str) -> bytes:
+def bounded(listing: str) -> bytes:
+    """The file's bytes, at most a megabyte of whole lines."""
     body = listing.encode("utf-8", "replace")
     if len(body) <= MAX_DOCUMENT:
         return body

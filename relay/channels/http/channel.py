@@ -8,8 +8,6 @@ import json
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -17,14 +15,16 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import aiohttp
 
 from relay import __version__
+from relay.channels.http.answers import meaning_of, retry_after, text_of
 from relay.channels.http_options import HttpOptions
-from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Reason, Sent
+from relay.clock import Millis
+from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Sent
+from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
+from relay.rendering.translations import load_translations
 
-_LARGEST_ANSWER = 64 * 1024
 _LONGEST_EXCERPT = 200
 _SHORTEST_SECRET = 4
-_LONGEST_WAIT = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +43,6 @@ class HttpContent:
     @property
     def files(self) -> Mapping[str, bytes]:
         return {self.name: self.body}
-
-
-@dataclass(frozen=True, slots=True)
-class _Meaning:
-    reason: Reason
-    scope: Any = "destination"
 
 
 class HttpChannel:
@@ -128,6 +122,15 @@ class HttpChannel:
             return Sent(remote={"status": status})
         raise self._refusal(status, headers, answer)
 
+    def lay_out(self, view: DigestView, now: Millis, *, plain: bool = False) -> DigestLayout:  # noqa: ARG002  the protocol's
+        """The digest goes through the same template as any message, with one alert for each group."""
+        title = load_translations(self._options.language).gettext("Alert storm")
+        return DigestLayout(head=self.render(view.notice(now, title)), listed=view.entries)
+
+    async def send_digest(self, call: DigestCall) -> Sent:
+        assert isinstance(call.content, HttpContent)
+        return await self.send(call.content)
+
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         """Redirects are not followed: a webhook that moved is a change of the config."""
 
@@ -169,7 +172,7 @@ class HttpChannel:
                 allow_redirects=False,
                 timeout=self._timeout,
             ) as response:
-                return response.status, response.headers, await _text(response)
+                return response.status, response.headers, await text_of(response)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise self._no_answer(error) from None
 
@@ -193,7 +196,7 @@ class HttpChannel:
 
     def _refusal(self, status: int, headers: Mapping[str, str], answer: str) -> DeliveryError:
         permanent = self._options.outcome(status) == "permanent"
-        meaning = _meaning(status)
+        meaning = meaning_of(status)
         detail = f"HTTP {status}" + (f": {excerpt}" if (excerpt := self._excerpt(answer)) else "")
         if 300 <= status < 400:
             detail = f"HTTP {status}: redirects are not followed, give the final address"
@@ -202,7 +205,7 @@ class HttpChannel:
             detail,
             scope=meaning.scope,
             permanent=permanent,
-            retry_after=None if permanent else _retry_after(headers.get("Retry-After")),
+            retry_after=None if permanent else retry_after(headers.get("Retry-After")),
         )
 
     def _excerpt(self, answer: str) -> str:
@@ -211,57 +214,6 @@ class HttpChannel:
             answer = answer.replace(secret, "***")
         shown = " ".join("".join(sign if sign.isprintable() else " " for sign in answer[:2000]).split())
         return shown if len(shown) <= _LONGEST_EXCERPT else shown[: _LONGEST_EXCERPT - 1] + "…"
-
-
-async def _text(response: aiohttp.ClientResponse) -> str:
-    """The answer's beginning; the status has been given by then, so a body that breaks off changes nothing."""
-    found = b""
-    try:
-        async for chunk in response.content.iter_any():
-            found += chunk
-            if len(found) >= _LARGEST_ANSWER:
-                break
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        pass
-    return found[:_LARGEST_ANSWER].decode("utf-8", "replace")
-
-
-def _meaning(status: int) -> _Meaning:
-    """Whose failure a status is: of the address, of the service, or of this one message."""
-    by_status = {
-        401: _Meaning("unauthorized"),
-        402: _Meaning("forbidden"),
-        403: _Meaning("forbidden"),
-        404: _Meaning("not_found"),
-        405: _Meaning("rejected"),
-        407: _Meaning("unauthorized"),
-        408: _Meaning("timeout"),
-        410: _Meaning("not_found"),
-        413: _Meaning("too_large", "post"),
-        425: _Meaning("rate_limited"),
-        429: _Meaning("rate_limited"),
-    }
-    if status in by_status:
-        return by_status[status]
-    if 400 <= status < 500:
-        return _Meaning("rejected", "post")
-    return _Meaning("server_error" if status >= 500 else "rejected")
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds of a `Retry-After` (RFC 9110: seconds or a date); nonsense counts as absent, more than a day as a day."""
-    if not value:
-        return None
-    text = value.strip()
-    if text.isascii() and text.replace(".", "", 1).isdigit():
-        seconds = float(text)
-    else:
-        try:
-            moment = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(seconds, 0.0), _LONGEST_WAIT)
 
 
 def _problem(body: str, *, is_json: bool) -> str:

@@ -1,0 +1,203 @@
+"""Writes down what came of a digest's calls, and what follows from a failed one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from relay import logs, retry
+from relay.clock import SECOND, Millis
+from relay.notification import Channel, DeliveryError, Sent
+from relay.notification_digest import DigestCall, DigestEntry, DigestLayout, DigestView
+from relay.planning import DigestStep
+from relay.retry import Decision
+from relay.store.database import Connection, StoreUnavailable
+from relay.store.deliveries import bury_overdue
+from relay.store.destinations import record_refusal, record_success, remember_move
+from relay.store.digests import AFTER, CLOSING, DigestRow, Message, absorb, release, save_digest
+from relay.store.leases import Lease
+from relay.store.posts import Failure
+
+if TYPE_CHECKING:
+    from relay.delivery import Surroundings
+    from relay.delivery.pauses import Pauses
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DigestAttempt:
+    """One call in hand: the digest as it was read, where it goes, how it should look, and the right to send it."""
+
+    row: DigestRow
+    channel: Channel
+    view: DigestView
+    layout: DigestLayout
+    step: DigestStep
+    lease: Lease
+
+
+class DigestBooks:
+    """One line of log for each call, and the outcome in the database, however long that is away."""
+
+    def __init__(self, around: Surroundings, pauses: Pauses) -> None:
+        self._around = around
+        self._pauses = pauses
+        self._not_before: dict[int, float] = {}  # digest -> monotonic time
+        self._log = logs.get("delivery")
+
+    def waits(self, row: DigestRow) -> bool:
+        """Its last call failed for a reason of its own a moment ago."""
+        return self._around.monotonic() < self._not_before.get(row.id, 0.0)
+
+    async def settle(
+        self, attempt: DigestAttempt, call: DigestCall, outcome: Sent | DeliveryError, *, appending: bool
+    ) -> None:
+        if isinstance(outcome, Sent):
+            await self._succeeded(attempt, call, outcome, appending=appending)
+        else:
+            await self._failed(attempt, outcome)
+
+    async def _succeeded(self, attempt: DigestAttempt, call: DigestCall, sent: Sent, *, appending: bool) -> None:
+        channel, now = attempt.channel, self._around.clock()
+        row, shown = stand_after(attempt, call, sent, now, appending=appending)
+        if sent.retry_recipients:
+            self._wait(row, retry.jitter(row.attempts + 1, retry.LONGEST_POST, self._around.rng))
+        self._pauses.lift(channel.name)
+
+        def work(conn: Connection) -> None:
+            absorb(conn, row, shown, attempt.lease, appending=appending)
+            record_success(conn, channel.name, now)
+
+        await self._write(work)
+        outcome = "edited" if call.kind in ("edit", "remove") else "sent"
+        self._around.metrics.notifications.labels(channel.name, channel.type, outcome).inc()
+        for entry in shown:
+            delay = max(now - (entry.waiting or now), 0) / SECOND
+            self._around.metrics.notification_delay_seconds.labels(channel.type).observe(delay)
+        self._log.info(f"digest {outcome}", **_what(attempt), shown=len(shown))
+
+    async def _failed(self, attempt: DigestAttempt, error: DeliveryError) -> None:
+        row, channel, now = attempt.row, attempt.channel, self._around.clock()
+        decision = retry.decide(
+            error,
+            attempts=row.attempts + 1,
+            failures=self._pauses.count(error),
+            age=0,  # a digest has none: its posts do
+            max_age=self._around.max_age[channel.name],
+            plain=row.plain,
+            rng=self._around.rng,
+        )
+        buried = await self._write(lambda conn: self._record_failure(conn, attempt, error, decision, now))
+        if error.moved_to is not None:
+            channel.follow(error.moved_to)
+        if decision.pause is not None:
+            self._pauses.pause(channel.name, error, self._around.monotonic() + decision.pause / SECOND)
+        elif decision.post_wait:
+            self._wait(row, decision.post_wait)
+        metrics = self._around.metrics
+        metrics.notifications.labels(channel.name, channel.type, "retried").inc()
+        metrics.notifications.labels(channel.name, channel.type, "dead").inc(buried)
+        metrics.notification_failures.labels(channel.name, channel.type, error.reason).inc()
+        self._log.warning("digest retried", **_what(attempt), reason=error.reason, error=error.detail)
+
+    def _record_failure(
+        self, conn: Connection, attempt: DigestAttempt, error: DeliveryError, decision: Decision, now: Millis
+    ) -> int:
+        """How many posts have waited for too long by now."""
+        row, channel = attempt.row, attempt.channel
+        if decision.dead and attempt.step.kind in ("post", "edit"):
+            release(conn, row, now, attempt.lease)
+        else:
+            save_digest(conn, stand_after_failure(attempt, error, decision, now), attempt.lease)
+        record_refusal(conn, channel.name, now, error)
+        if error.moved_to is not None:
+            remember_move(conn, channel.destination, json.dumps(dict(error.moved_to)))
+        if decision.pause is None:
+            return 0
+        detail = f"given up after max_age; last: {error.reason}: {error.detail}"
+        failure = Failure(reason="expired", detail=detail, due_at=None)
+        return bury_overdue(conn, channel.name, now - self._around.max_age[channel.name], failure)
+
+    def _wait(self, row: DigestRow, length: Millis) -> None:
+        self._not_before[row.id] = self._around.monotonic() + length / SECOND
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        while True:
+            try:
+                return await self._around.database.write(work)
+            except StoreUnavailable as error:
+                self._log.warning("outcome not recorded yet", error=str(error))
+                await asyncio.sleep(1.0)
+
+
+def stand_after(
+    attempt: DigestAttempt, call: DigestCall, sent: Sent, now: Millis, *, appending: bool
+) -> tuple[DigestRow, list[DigestEntry]]:
+    """The digest after a call that went well, and the incidents that it shows since then."""
+    row, layout, step = replace(attempt.row, attempts=0), attempt.layout, attempt.step
+    if step.kind == "attach":
+        done: dict[str, Any] = {"state": AFTER, "condensed": True} if row.state == CLOSING else {}
+        return replace(row, listed_at=now, **done), _news(layout.listed)
+    if step.kind == "remove":
+        return replace(row, pages=tuple(page for at, page in enumerate(row.pages) if at not in step.pages)), []
+    assert call.content is not None
+    if not step.pages:
+        return _with_head(row, layout, call, sent, now, appending=appending)
+    position = step.pages[0]
+    page = Message(remote=sent.remote, fingerprint=call.content.fingerprint, at=now, posted_at=now)
+    if position < len(row.pages):
+        page = replace(page, posted_at=row.pages[position].posted_at)
+    pages = (*row.pages[:position], page, *row.pages[position + 1 :])
+    return replace(row, pages=pages), _news(layout.named[position]) if position < len(layout.named) else []
+
+
+def _with_head(
+    row: DigestRow, layout: DigestLayout, call: DigestCall, sent: Sent, now: Millis, *, appending: bool
+) -> tuple[DigestRow, list[DigestEntry]]:
+    assert call.content is not None
+    remote = {**sent.remote, **({"retry_recipients": list(sent.retry_recipients)} if sent.retry_recipients else {})}
+    posted_at = row.head.posted_at if row.head else now
+    head = Message(remote=remote, fingerprint=call.content.fingerprint, at=now, posted_at=posted_at)
+    shown = [] if sent.retry_recipients else _news(layout.listed if appending else layout.inline)
+    if (
+        sent.retry_recipients
+    ):  # told only when everybody was: those who were refused for now get it at once, not in a minute
+        head = replace(head, at=0)
+    return replace(row, head=head), shown
+
+
+def stand_after_failure(attempt: DigestAttempt, error: DeliveryError, decision: Decision, now: Millis) -> DigestRow:
+    """The digest after a call that failed: without a message that is gone, without formatting that is not taken."""
+    row, step = replace(attempt.row, attempts=attempt.row.attempts + 1), attempt.step
+    if decision.plain:
+        return replace(row, plain=True)
+    if error.reason == "moved" and row.head is not None:  # its messages stayed behind
+        return replace(row, head=None, pages=())
+    if decision.forget:
+        gone = set(step.pages)
+        head = None if step.kind == "edit" and not gone else row.head
+        return replace(row, head=head, pages=tuple(page for at, page in enumerate(row.pages) if at not in gone))
+    if decision.dead and step.kind == "attach":  # a list that nobody takes must not stop the digest
+        return replace(row, listed_at=now, state=AFTER if row.state == CLOSING else row.state)
+    if decision.dead and step.kind == "remove":
+        return replace(row, pages=tuple(page for at, page in enumerate(row.pages) if at not in step.pages))
+    return row
+
+
+def _news(entries: tuple[DigestEntry, ...]) -> list[DigestEntry]:
+    return [entry for entry in entries if entry.waiting is not None]
+
+
+def _what(attempt: DigestAttempt) -> dict[str, object]:
+    return {
+        "channel": attempt.channel.name,
+        "kind": attempt.step.kind,
+        "digest": attempt.row.id,
+        "page": attempt.step.pages[0] + 1 if attempt.step.pages else 0,
+        "groups": len(attempt.view.entries),
+        "firing": len(attempt.view.firing),
+    }
