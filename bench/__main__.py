@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import scenarios
+from bench import bot, scenarios
 from bench.scenarios import Row
 from relay import logs
 
@@ -21,6 +21,7 @@ ALL = {
     "simultaneous": scenarios.simultaneous,
     "latency": scenarios.latency,
     "large": scenarios.large_groups,
+    "bot": bot.answers,
 }
 
 

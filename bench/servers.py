@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +16,9 @@ from typing import Any
 import yaml
 
 from bench.load import TOKEN
+from relay.demo.telegram import TOKEN as TELEGRAM_TOKEN
 
+ALERTMANAGERS = ("prometheus-alertmanager", "alertmanager")
 ROOT = Path(__file__).resolve().parent.parent
 CHAT = -1001
 
@@ -52,6 +55,43 @@ async def bare_server() -> AsyncIterator[Running]:
 
 
 @asynccontextmanager
+async def echo_bot(telegram: str) -> AsyncIterator[None]:
+    """A bot beside the relay's, for the Bot API at that address."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.echo", telegram, cwd=ROOT)
+    try:
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def alertmanager_server(folder: Path) -> AsyncIterator[str]:
+    """The address of a real Alertmanager that keeps what it is told and sends it nowhere."""
+    program = next((path for name in ALERTMANAGERS if (path := shutil.which(name))), None)
+    if program is None:
+        raise RuntimeError("there is no Alertmanager: run `make servers`")
+    folder.mkdir(parents=True, exist_ok=True)
+    quiet = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump(quiet))
+    log = folder / "alertmanager.log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            program, f"--config.file={folder / 'alertmanager.yml'}", f"--storage.path={folder / 'data'}",
+            "--web.listen-address=127.0.0.1:0", "--cluster.listen-address=", stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        while not (found := re.search(r"address=127\.0\.0\.1:(\d+)", log.read_text())):
+            if process.returncode is not None:
+                raise RuntimeError(log.read_text())
+            await asyncio.sleep(0.02)
+        yield f"http://127.0.0.1:{found[1]}"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
 async def relay_server(
     folder: Path, *, telegram: str = "http://127.0.0.1:9", chats: bool = True, **sections: Any
 ) -> AsyncIterator[Running]:
@@ -66,7 +106,7 @@ async def relay_server(
         "log": {"level": "info"},
     }
     if chats:
-        config["telegram"] = {"bot_token": "123:bench", "api_url": telegram}
+        config["telegram"] = {"bot_token": TELEGRAM_TOKEN, "api_url": telegram}
     (folder / "relay.yml").write_text(yaml.safe_dump({**config, **sections}))
     log = folder / "relay.log"
     started = time.perf_counter()

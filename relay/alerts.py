@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
@@ -18,7 +18,9 @@ from relay.clock import Millis
 
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
-_UNSTORABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _GO_ZERO = "0001-01-01T00:00:00Z"
 _QUOTED = re.compile(r"\\(.)", re.DOTALL)
 
@@ -27,7 +29,7 @@ def storable(text: str) -> str:
     """The text with NUL and lone surrogates as U+FFFD: PostgreSQL refuses the one, UTF-8 the other."""
     if text.isascii() and "\0" not in text:
         return text
-    return text.translate(_UNSTORABLE)
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def fingerprint_of(labels: Mapping[str, str]) -> str:
@@ -53,8 +55,7 @@ def parse_time(value: object) -> Millis | None:
         moment = moment.replace(tzinfo=UTC)
     if moment.year <= 1:
         return None
-    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def _raw_text(value: object) -> str:
@@ -64,31 +65,28 @@ def _raw_text(value: object) -> str:
     return "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _text(value: object) -> str:
+def read_text(value: object) -> str:
     return storable(_raw_text(value))
 
 
-def _texts(value: object) -> dict[str, str]:
+def read_texts(value: object) -> dict[str, str]:
+    """Labels or annotations; raises `ValueError` for what is no object."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise ValueError("must be an object of names and texts")  # noqa: TRY004  pydantic wants ValueError
-    if _is_plain(value):  # nearly always, and then the pieces need no look of their own
-        return dict(value)
-    return {storable(str(name)): _text(item) for name, item in value.items()}
-
-
-def _is_plain(texts: Mapping[Any, Any]) -> bool:
     try:
-        joined = "".join(texts) + "".join(texts.values())
-    except TypeError:
-        return False
-    return joined.isascii() and "\0" not in joined
+        everything = "".join([*value, *value.values()])
+    except TypeError:  # a lenient sender's number
+        everything = "\0"
+    if everything == storable(everything):  # one look instead of one for each text
+        return dict(value)
+    return {storable(str(name)): read_text(item) for name, item in value.items()}
 
 
 RawText = Annotated[str, BeforeValidator(_raw_text)]
-Text = Annotated[str, PlainValidator(_text)]
-Texts = Annotated[dict[str, str], PlainValidator(_texts)]
+Text = Annotated[str, PlainValidator(read_text)]
+Texts = Annotated[dict[str, str], PlainValidator(read_texts)]
 Time = Annotated[Millis | None, PlainValidator(parse_time)]
 
 

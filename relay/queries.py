@@ -48,6 +48,14 @@ class Picture:
     alerts: tuple[Found, ...]
     away: tuple[Away, ...] = ()
 
+    async def narrowed(self, wanted: Filter) -> list[Found]:
+        """What the filter takes, in the same order."""
+        found: list[Found] = []
+        for start in range(0, len(self.alerts), _SLICE):
+            found += [one for one in self.alerts[start : start + _SLICE] if wanted.takes(one)]
+            await asyncio.sleep(0)
+        return found
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
@@ -133,10 +141,12 @@ class Queries:
         self._clock = clock
 
     async def firing(self) -> Picture:
-        answers = await asyncio.gather(*(self._ask(name) for name in self._clusters))
-        answered = {name: alerts for name, alerts, _ in answers if alerts is not None}
         now = self._clock()
-        known = await self._database.read(known_firing, list(answered), now)
+        known, answers = await asyncio.gather(
+            self._database.read(known_firing, list(self._clusters), now),
+            asyncio.gather(*(self._ask(name) for name in self._clusters)),
+        )
+        answered = {name: alerts for name, alerts, _ in answers if alerts is not None}
         found: list[Found] = []
         for name, alerts in answered.items():
             for start in range(0, len(alerts), _SLICE):
@@ -145,6 +155,7 @@ class Queries:
         for one in await self._database.read(remembered_firing, list(answered), now):
             found.append(Found(alertmanager=one.alertmanager, view=one.view, channels=one.channels))
         found.sort(key=lambda one: (-one.view.severity, -one.view.starts_at, one.view.fingerprint))
+        await asyncio.sleep(0)
         away = [
             Away(alertmanager=name, reason=reason, since=await self._database.read(last_webhook, name))
             for name, alerts, reason in answers
@@ -171,7 +182,7 @@ class Queries:
         mine = known.get((name, alert.fingerprint))
         inhibited = AlertState.INHIBITED if alert.inhibited_by else AlertState.FIRING
         view = AlertView(
-            code=mine.code if mine else short_code(name, alert.fingerprint),
+            code=short_code(name, alert.fingerprint),
             fingerprint=alert.fingerprint,
             labels=alert.labels,
             annotations=alert.annotations,
@@ -179,7 +190,6 @@ class Queries:
             state=AlertState.SILENCED if alert.silenced_by else inhibited,
             starts_at=alert.starts_at or 0,
             generator_url=alert.generator_url,
-            episode=mine.episode if mine else 1,
             flapping=mine.flapping if mine else False,
             acked_by=mine.acked_by or None if mine else None,
             acked_at=mine.acked_at if mine else None,

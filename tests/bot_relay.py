@@ -141,8 +141,9 @@ def captions(message: Message) -> list[str]:
 
 
 @asynccontextmanager
-async def open_bot_relay(folder: Path, **sections: Any) -> AsyncIterator[BotRelay]:
-    async with FakeTelegram(limits=False) as telegram:
+async def open_bot_relay(folder: Path, *, limits: bool = False, **sections: Any) -> AsyncIterator[BotRelay]:
+    """`limits`: Telegram refuses what comes too fast."""
+    async with FakeTelegram(limits=limits) as telegram:
         telegram.add_chat(CHAT)
         telegram.add_chat(OTHER, title="Elsewhere")
         for user_id, name in ((ANNA, "Anna"), (BORIS, "Boris"), (EVE, "Eve <b>"), (VERA, "Vera")):

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from relay.alertmanager.answers import (
     ListedAlert,
     Listing,
+    Odd,
     Silence,
     SilenceState,
     Status,
@@ -226,6 +227,8 @@ class Alertmanager:
         if isinstance(error, ValidationError):
             place = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"])
             what = f"{what} ({place}: {error.errors(include_input=False)[0]['msg']})"
+        elif isinstance(error, Odd):
+            what = f"{what} ({error})"
         return AlertmanagerUnreachable(self.name, answer.peer, f"{answer.peer}: {what}")
 
 

@@ -20,8 +20,6 @@ Identity = tuple[str, str]
 class Known:
     """What Alertmanager does not know of an alert that fires."""
 
-    code: str
-    episode: int
     acked_by: str
     acked_at: Millis | None
     ack_note: str
@@ -40,20 +38,18 @@ class Remembered:
 
 
 def known_firing(conn: Connection, alertmanagers: Collection[str], now: Millis) -> Mapping[Identity, Known]:
-    """By (alertmanager, fingerprint)."""
+    """By (alertmanager, fingerprint); alerts of which there is nothing of the kind to know are left out."""
     statement = (
         select(
-            alerts.c.alertmanager, alerts.c.fingerprint, alerts.c.code, alerts.c.episode, alerts.c.silenced_by,
-            alerts.c.silenced_until, alerts.c.flapping_until, episodes.c.acked_by, episodes.c.acked_at,
-            episodes.c.ack_note,
+            alerts.c.alertmanager, alerts.c.fingerprint, alerts.c.silenced_by, alerts.c.silenced_until,
+            alerts.c.flapping_until, episodes.c.acked_by, episodes.c.acked_at, episodes.c.ack_note,
         )
         .join(episodes, episodes.c.id == alerts.c.episode_id)
         .where(alerts.c.firing.is_(True), alerts.c.alertmanager.in_(list(alertmanagers)))
+        .where((episodes.c.acked_by != "") | (alerts.c.silenced_by != "") | (alerts.c.flapping_until > now))
     )  # fmt: skip
     return {
         (row.alertmanager, row.fingerprint): Known(
-            code=row.code,
-            episode=row.episode,
             acked_by=row.acked_by,
             acked_at=row.acked_at,
             ack_note=row.ack_note,

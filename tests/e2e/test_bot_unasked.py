@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -72,36 +71,38 @@ async def test_a_silence_that_ends_while_its_alerts_fire_is_told_once_with_a_but
         await skewed.stop()
 
 
-async def test_ten_thousand_alerts_are_listed_within_a_second(
+async def test_ten_thousand_alerts_are_listed_whole_and_their_pages_turn(
     tmp_path: Path, start_alertmanager: AlertmanagerStarter
 ) -> None:
+    """How long that takes is measured by `python -m bench bot`."""
     url = start_alertmanager(NOBODY)
     for start in range(0, 10_000, 1000):
         await fire(url, *({**LABELS, "instance": f"db-{n}"} for n in range(start, start + 1000)))
     async with open_bot_relay(tmp_path, **cluster(url)) as bot:
-        await bot.ask(VERA, "/alerts")
-        started = time.monotonic()
+        assert (await bot.ask(VERA, "/alerts")).text.startswith("10000 alerts · critical 10000")
         answer = await bot.ask(VERA, "/alerts db-77")
-        took = time.monotonic() - started
         assert answer.text.startswith("111 alerts")
-        assert took < 5, took  # the bound of one second is measured by the benchmark, where nothing else runs
         await bot.press(answer, "Next", VERA)
-        await bot.telegram.until(lambda: "2/" in answer.text)
+        await bot.telegram.until(lambda: "2/14" in answer.text)
 
 
-async def test_buttons_answer_while_a_storm_is_sent(tmp_path: Path) -> None:
-    async with open_bot_relay(tmp_path) as bot:
+async def test_taps_are_answered_and_take_while_a_storm_waits_for_telegrams_limits(tmp_path: Path) -> None:
+    """How fast they are answered is measured by `python -m bench bot`."""
+    channels = {"chat": {"type": "telegram", "chat_id": CHAT}}
+    async with open_bot_relay(tmp_path, limits=True, channels=channels) as bot:
         message = await bot.fire()
         storm = [
-            bot.post(wire_alert("Storm", starts=system_clock(), instance=f"host-{n}"), key=f"group-{n}")
-            for n in range(200)
+            bot.post(wire_alert("Storm", severity="warning", starts=system_clock(), instance=f"host-{n}"), key=f"{n}")
+            for n in range(100)
         ]
         posting = asyncio.gather(*storm)
-        started = time.monotonic()
         assert (await bot.press(message, "Ack")).text == "You have it: DiskFull"
-        assert time.monotonic() - started < 5
+        assert "has it" in (await bot.ask(BORIS, f"/ack {code_in(message)}")).text
         await posting
         await bot.telegram.until(lambda: "anna" in message.text)
+        assert (await bot.press(message, "Unack", BORIS)).text == "Given back: DiskFull"
+        assert len(bot.telegram.calls("sendMessage")) < 100  # the storm is still waiting
+        assert bot.telegram.floods.refused == 0
 
 
 async def test_poisoned_names_are_text_in_every_page(tmp_path: Path, start_alertmanager: AlertmanagerStarter) -> None:

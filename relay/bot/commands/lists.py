@@ -67,7 +67,7 @@ async def tap_page(desk: Desk, request: Request, view: View, action: str) -> Tap
 async def show(desk: Desk, request: Request, view: View, leaf: Leaf, *, edit: bool) -> Answer:
     wanted = _read(str(view.state["filter"]), str(view.state["who"]), frozenset(view.state["scope"]))
     picture = await desk.queries.firing()
-    found = [one for one in picture.alerts if wanted.takes(one)]
+    found = await picture.narrowed(wanted)
     groups = group(found) if not leaf.group and len(found) > PER_PAGE else []
     grouped = 1 < len(groups) < len(found)
     shown = [one for one in found if not leaf.group or _key(one.view.name) == leaf.group]

@@ -133,8 +133,8 @@ async def standing(
 async def pick(desk: Desk, request: Request) -> Answer:
     """`/silence` alone: which alerts are meant?"""
     _ = request.texts.gettext
-    found = parse_filter("", who="", channels=request.place.scope)
-    groups = group([one for one in (await desk.queries.firing()).alerts if found.takes(one)])[:MAX_PICKS]
+    wanted = parse_filter("", who="", channels=request.place.scope)
+    groups = group(await (await desk.queries.firing()).narrowed(wanted))[:MAX_PICKS]
     token = desk.new_token()
     view = View(
         token=token,

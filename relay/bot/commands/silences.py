@@ -89,7 +89,7 @@ async def tap_pick(desk: Desk, request: Request, view: View, action: str) -> Tap
 
     async def then() -> Answer:
         wanted = parse_filter("", who="", channels=frozenset(view.state["scope"]))
-        found = [one for one in (await desk.queries.firing()).alerts if wanted.takes(one)]
+        found = await (await desk.queries.firing()).narrowed(wanted)
         names = [one.name for one in group(found) if f"n{one.key}" == action]
         chosen = [one for one in found if one.view.name in names]
         if not chosen:
