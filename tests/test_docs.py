@@ -34,6 +34,7 @@ QUICKSTART = ROOT / "docs" / "quickstart.md"
 COMPOSE: Mapping[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 ELSEWHERE = {
     "amtool",
+    "prometheus-alertmanager",
     "df",
     "journalctl",
     "cp",
@@ -226,7 +227,11 @@ def check_relay(words: list[str]) -> None:
         return
     assert words, "relay alone"
     assert words[0] in known, f"there is no relay {words[0]}"
-    options = {option for parameter in known[words[0]].params for option in parameter.opts} | {"--help", "-h"}
+    command = known[words[0]]
+    if hasattr(command, "commands"):
+        assert words[1] in command.commands, f"there is no relay {words[0]} {words[1]}"
+        command = command.commands[words[1]]
+    options = {option for parameter in command.params for option in parameter.opts} | {"--help", "-h"}
     given = {word.partition("=")[0] for word in words[1:] if word.startswith("-") and word != "-"}
     assert given <= options, f"relay {words[0]} does not know {sorted(given - options)}"
 

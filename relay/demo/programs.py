@@ -13,8 +13,8 @@ from pathlib import Path
 
 import aiohttp
 
-UNPACKED = Path(".cache/servers/bin")
-"""Where `tools/servers` unpacks, below the working directory, what it may not install."""
+UNPACKED = Path(__file__).parents[2] / ".cache" / "servers" / "bin"
+"""Where `tools/servers` unpacks what it may not install, if this is a checkout."""
 _PORTS = range(20_000, 32_000)  # below those that outgoing connections take
 _READY_WITHIN = 20.0
 _TOLD = 600
@@ -23,8 +23,7 @@ _TOLD = 600
 
 def find_program(*names: str) -> str | None:
     """The path of the first of these programs that is installed or unpacked."""
-    unpacked = str(UNPACKED.resolve())
-    found = (shutil.which(name) or shutil.which(name, path=unpacked) for name in names)
+    found = (shutil.which(name) or shutil.which(name, path=str(UNPACKED)) for name in names)
     return next((path for path in found if path), None)
 
 
