@@ -151,7 +151,6 @@ class Turn:
         for membership, incident in self.listings(alert):
             self._set_open(membership, incident, False)
             membership.resolved_rev = membership.changed_rev = self.bump(incident)
-            self.close_if_over(incident)
 
     def touch(self, alert: AlertRow) -> None:
         """Something visible of the alert changed without beginning or ending."""
@@ -202,7 +201,6 @@ class Turn:
         """The alert is no longer reported in this group, and nobody can tell whether it resolved."""
         membership.left_rev = membership.changed_rev = self.bump(incident)
         self._set_open(membership, incident, False)
-        self.close_if_over(incident)
 
     def _set_open(self, membership: MembershipRow, incident: IncidentRow, is_open: bool) -> None:  # noqa: FBT001  the new value
         if membership.open != is_open:
@@ -257,8 +255,10 @@ class Turn:
             self.bump(incident)
 
     def finish(self) -> set[str]:
-        """Makes the posts of all changed incidents due, creates missing ones; the channels that have work now."""
+        """Closes what is over, makes the posts of all changed incidents due, creates missing ones; who has work now."""
         woken: set[str] = set()
+        for incident_id in self._rings:  # now, and not as the last alert resolves: the next of the message may fire
+            self.close_if_over(self.scope.incidents[incident_id])
         for incident_id, rings in self._rings.items():
             posts = self.scope.of_incident.setdefault(incident_id, [])
             self._create_posts(incident_id, posts)

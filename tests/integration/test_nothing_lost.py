@@ -49,3 +49,15 @@ async def test_a_clock_set_back_lets_no_post_run_in_circles(tmp_path: Path) -> N
         state.clock.advance(-HOUR)
         await state.post(*group, wire_alert("Worse", starts=state.clock()))
         assert "reply" in await state.kinds()
+
+
+async def test_one_message_in_which_the_only_alert_resolves_and_another_fires(tmp_path: Path) -> None:
+    async with open_state(sqlite_engine(tmp_path)) as state:
+        await state.post(wire_alert("First"))
+        await state.show()
+        await state.post(wire_alert("First", firing=False, ends=state.clock()), wire_alert("Second"))
+        [*_, (_, _, view)] = await state.show()
+        assert ([alert.name for alert in view.firing], view.closed_at) == (["Second"], None)
+        await state.post(wire_alert("Second", firing=False, ends=state.clock()))
+        [*_, (_, _, view)] = await state.show()
+        assert not view.open
