@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
 Window = tuple[int, float]
 """At most so many messages in so many seconds."""
+
+
+def strictest(windows: Iterable[Window]) -> tuple[Window, ...]:
+    """What holds where several were given: of each length the one that allows least."""
+    found: dict[float, int] = {}
+    for allowed, seconds in windows:
+        found[seconds] = min(allowed, found.get(seconds, allowed))
+    return tuple((allowed, seconds) for seconds, allowed in sorted(found.items()))
 
 
 class Limiter:
@@ -54,12 +62,12 @@ class Limiter:
 
     def take(self, now: float) -> int:
         """Counts a message; give the answer to `settle` when its call has ended."""
+        ticket = next(self._ids)
         if self._windows:
             horizon = now - self._windows[-1][1]
             while self._taken and self._taken[0][0] < horizon:
                 self._taken.popleft()
-        ticket = next(self._ids)
-        self._taken.append((now, ticket))
+            self._taken.append((now, ticket))
         return ticket
 
     def settle(self, ticket: int, now: float) -> None:

@@ -12,6 +12,7 @@ import aiohttp
 from relay.bot.digest_keyboard import digest_keyboard
 from relay.bot.keyboard import alert_keyboard
 from relay.channels import AppriseOptions, EmailOptions, HttpOptions, SlackOptions, TelegramOptions
+from relay.channels.options import LimitOptions
 from relay.config import Config
 from relay.notification import Channel
 from relay.rendering import Renderer
@@ -87,6 +88,7 @@ class _Opener:
             renderer=self._renderer,
             keyboard=alert_keyboard(options.language, silences=silences),
             digest_keyboard=digest_keyboard(options.language, silences=silences),
+            bot_limits=self._config.telegram.limits if self._config.telegram else LimitOptions(),
         )
         return made
 

@@ -73,7 +73,6 @@ class AppriseChannel:
 
     type = "apprise"
     capabilities = Capabilities(editable=False)
-    limits = Limits()
 
     def __init__(self, *, name: str, options: AppriseOptions, renderer: Renderer, seconds: float = _SECONDS) -> None:
         self.name = name
@@ -91,6 +90,11 @@ class AppriseChannel:
     @property
     def account(self) -> str:
         return f"apprise:{self._address.partition(':')[0]}"
+
+    @property
+    def limits(self) -> Limits:
+        """Whatever the service allows, more messages a minute nobody reads. The options go before."""
+        return Limits(destination=self._options.limits.windows(per_minute=20))
 
     def overflows(self, view: IncidentView) -> bool:  # noqa: ARG002  the protocol's
         return False

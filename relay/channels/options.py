@@ -28,6 +28,18 @@ class LimitOptions(Section):
     per_second: Annotated[float, Field(gt=0)] | None = None
     per_minute: Annotated[int, Field(gt=0)] | None = None
 
+    def windows(
+        self, *, per_second: float | None = None, per_minute: int | None = None
+    ) -> tuple[tuple[int, float], ...]:
+        """Messages in so many seconds, for `relay.notification.Limits`: what is given here goes before these defaults."""
+        second, minute = self.per_second or per_second, self.per_minute or per_minute
+        found: list[tuple[int, float]] = []
+        if second is not None:
+            found.append((int(second), 1.0) if second >= 1 and float(second).is_integer() else (1, 1.0 / second))
+        if minute is not None:
+            found.append((minute, 60.0))
+        return tuple(found)
+
 
 class ChannelOptions(Section):
     """Base of each channel type's config model."""

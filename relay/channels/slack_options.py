@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from relay.channels.options import ChannelOptions
+from relay.channels.options import ChannelOptions, LimitOptions
 from relay.sections import Secret, SecretUrl, Section, Url
 
 
@@ -19,6 +19,8 @@ class SlackConfig(Section):
     """A bot token (`xoxb-…`) with `chat:write` and `files:write`; needed to edit messages."""
     api_url: Url = "https://slack.com/api/"
     """The Web API: Slack's own or a test double."""
+    limits: LimitOptions = LimitOptions()
+    """How fast the bot may send to all channels of the workspace together."""
 
 
 class SlackOptions(ChannelOptions):

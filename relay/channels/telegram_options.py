@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from relay.channels.options import ChannelOptions
+from relay.channels.options import ChannelOptions, LimitOptions
 from relay.sections import Secret, Section, Url, problem, refuse
 
 _TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
@@ -63,6 +63,8 @@ class TelegramConfig(Section):
     """The public https address that Telegram calls; for `mode: webhook`."""
     secret_token: Annotated[Secret, AfterValidator(_secret_token)] | None = None
     """What Telegram sends along so that nobody else can call; for `mode: webhook`."""
+    limits: LimitOptions = LimitOptions()
+    """How fast the bot may send to all its chats together."""
 
     @model_validator(mode="after")
     def _complete_webhook(self) -> Self:

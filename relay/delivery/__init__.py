@@ -12,7 +12,7 @@ from relay import logs
 from relay.clock import Clock, Millis
 from relay.delivery.budget import Budget
 from relay.delivery.worker import Worker
-from relay.limits import Limiter
+from relay.limits import Limiter, strictest
 from relay.metrics import Metrics
 from relay.notification import Channel
 from relay.store.database import Database, StoreUnavailable
@@ -69,14 +69,22 @@ class Delivery:
             self._admit(channel)
 
     def _admit(self, channel: Channel) -> None:
-        limits = channel.limits
-        keeper = self._around.keeper
-        account = self._accounts.setdefault(channel.account, Limiter(limits.account, shared_by=lambda: keeper.replicas))
         worker = self._workers.get(channel.destination)
         if worker is None:
-            budget = Budget(Limiter(limits.destination, reserved=limits.reserved), account)
+            budget = self._budget_of(channel.destination, channel.account)
             worker = self._workers[channel.destination] = Worker(channel.destination, budget, self._around)
         worker.serve(channel)
+
+    def _budget_of(self, destination: str, account: str) -> Budget:
+        """Channels that share a chat share its budget, and the strictest of what they say holds."""
+        if account not in self._accounts:
+            keeper = self._around.keeper
+            shared = [window for one in self._channels if one.account == account for window in one.limits.account]
+            self._accounts[account] = Limiter(strictest(shared), shared_by=lambda: keeper.replicas)
+        here = [one.limits for one in self._channels if one.destination == destination]
+        windows = strictest(window for limits in here for window in limits.destination)
+        reserved = max((limits.reserved for limits in here), default=0)
+        return Budget(Limiter(windows, reserved=reserved), self._accounts[account])
 
     def budget(self, destination: str) -> Budget | None:
         """The budget that answers of the bot share with the posts of that chat."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.limits import Limiter
+from relay.limits import Limiter, strictest
 
 GROUP = ((1, 1.0), (20, 60.0))
 
@@ -113,3 +113,8 @@ def sent(limiter: Limiter, now: float) -> int:
         limiter.take(now)
         count += 1
     return count
+
+
+def test_of_several_limits_of_one_length_the_strictest_holds() -> None:
+    assert strictest([(20, 60.0), (1, 1.0), (10, 60.0), (5, 1.0)]) == ((1, 1.0), (10, 60.0))
+    assert strictest([]) == ()

@@ -49,7 +49,6 @@ class EmailChannel:
 
     type = "email"
     capabilities = Capabilities(editable=False)
-    limits = Limits()
 
     def __init__(self, *, name: str, options: EmailOptions, server: MailServer, renderer: Renderer) -> None:
         self.name = name
@@ -69,6 +68,11 @@ class EmailChannel:
     @property
     def account(self) -> str:
         return self._server.account
+
+    @property
+    def limits(self) -> Limits:
+        """No server demands it: more mails a minute than that nobody reads, a digest says more. The options go before."""
+        return Limits(destination=self._options.limits.windows(per_minute=20))
 
     def overflows(self, view: IncidentView) -> bool:  # noqa: ARG002  the protocol's
         """Never: the file with all alerts is part of the mail."""

@@ -59,7 +59,6 @@ class HttpChannel:
 
     type = "http"
     capabilities = Capabilities(editable=False)
-    limits = Limits()
 
     def __init__(
         self,
@@ -88,6 +87,11 @@ class HttpChannel:
     def account(self) -> str:
         parts = urlsplit(self._url)
         return f"http:{parts.hostname}:{parts.port}" if parts.port else f"http:{parts.hostname}"
+
+    @property
+    def limits(self) -> Limits:
+        """None but the options': who listens may be a program, and only the config knows what a gateway takes."""
+        return Limits(destination=self._options.limits.windows())
 
     def overflows(self, view: IncidentView) -> bool:  # noqa: ARG002  the protocol's
         return False

@@ -84,11 +84,8 @@ class SlackChannel:
         Edits are of tier 3, 50 a minute over the whole workspace, and most of what a relay sends are edits. Posts would
         be allowed more; the same budget holds for them, so that nothing in a storm runs into a 429.
         """
-        given = self._options.limits
-        windows = [_per_second(given.per_second or 1.0)]
-        if given.per_minute:
-            windows.append((given.per_minute, 60.0))
-        return Limits(destination=tuple(windows), account=() if self._webhook is not None else ((50, 60.0),))
+        account = self._config.limits.windows(per_minute=50) if self._webhook is None else ()
+        return Limits(destination=self._options.limits.windows(per_second=1.0), account=account)
 
     def overflows(self, view: IncidentView) -> bool:
         return len(view.alerts) > LISTED and not self._no_files
@@ -263,7 +260,3 @@ def _judged(error: DeliveryError, *, plain: bool) -> DeliveryError:
     if plain and error.reason == "unparsable":
         return DeliveryError("rejected", error.detail, scope="post", permanent=True)
     return error
-
-
-def _per_second(rate: float) -> tuple[int, float]:
-    return (int(rate), 1.0) if rate >= 1 and rate.is_integer() else (1, 1.0 / rate)

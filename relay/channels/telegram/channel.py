@@ -24,6 +24,7 @@ from aiogram.types import (
 )
 from aiohttp import ClientTimeout
 
+from relay.channels.options import LimitOptions
 from relay.channels.telegram.content import Composer, Keyboard, TelegramContent
 from relay.channels.telegram.digest import DigestComposer, DigestKeyboard
 from relay.channels.telegram.errors import Judge
@@ -79,10 +80,12 @@ class TelegramChannel:
         renderer: Renderer,
         keyboard: Keyboard | None = None,
         digest_keyboard: DigestKeyboard | None = None,
+        bot_limits: LimitOptions = LimitOptions(),  # noqa: B008  frozen
     ) -> None:
         self.name = name
         self._options = options
         self._bot = bot
+        self._bot_limits = bot_limits
         self._chat_id = options.chat_id
         self._thread_id = None if options.topic_id == _GENERAL_TOPIC else options.topic_id
         self._composer = Composer(renderer, options, keyboard)
@@ -100,14 +103,11 @@ class TelegramChannel:
     @property
     def limits(self) -> Limits:
         """https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this; the options go before."""
-        given = self._options.limits
         in_private = isinstance(self._chat_id, int) and self._chat_id > 0
-        windows = [_per_second(given.per_second or 1.0)]
-        if given.per_minute or not in_private:
-            windows.append((given.per_minute or 20, 60.0))
+        windows = self._options.limits.windows(per_second=1.0, per_minute=None if in_private else 20)
         return Limits(
-            destination=tuple(windows),
-            account=((30, 1.0),),
+            destination=windows,
+            account=self._bot_limits.windows(per_second=30),
             reserved=min(3, windows[-1][0] - 1),
         )
 
@@ -252,10 +252,6 @@ class TelegramChannel:
             disable_notification=content.silent,
             reply_parameters=_reply(message_id),
         )
-
-
-def _per_second(rate: float) -> tuple[int, float]:
-    return (int(rate), 1.0) if rate >= 1 and rate.is_integer() else (1, 1.0 / rate)
 
 
 def _entities(content: TelegramContent) -> list[MessageEntity] | None:
