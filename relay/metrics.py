@@ -50,6 +50,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         self._count_alerts(registry)
         self._count_notifications(registry)
+        self._measure_channels(registry)
         self._count_the_rest(registry)
 
     def _count_alerts(self, registry: CollectorRegistry) -> None:
@@ -87,6 +88,8 @@ class Metrics:
             buckets=_SLOW,
             registry=registry,
         )
+
+    def _measure_channels(self, registry: CollectorRegistry) -> None:
         self.notifications_pending = Gauge(
             "relay_notifications_pending", "Posts that are behind their incident.", ("channel",), registry=registry
         )

@@ -31,7 +31,6 @@ def advise(config: Config) -> Iterator[tuple[KeyPath, str]]:
     yield from _unreachable_routes(config)
     yield from _unused_channels(config)
     yield from _people(config)
-    yield from _not_yet(config)
 
 
 def _unreachable_routes(config: Config) -> Iterator[tuple[KeyPath, str]]:
@@ -50,19 +49,6 @@ def _unused_channels(config: Config) -> Iterator[tuple[KeyPath, str]]:
     for name in config.channels:
         if name not in used:
             yield ("channels", name), "is never used: no route, fallback or watchdog names it"
-
-
-def _not_yet(config: Config) -> Iterator[tuple[KeyPath, str]]:
-    """Settings that are understood and checked, and that this version does not act on: nobody should rely on them."""
-    said = "is not acted on by this version"
-    if config.heartbeat is not None:
-        yield ("heartbeat",), said
-    for index, alertmanager in enumerate(config.alertmanagers):
-        if alertmanager.watchdog is not None:
-            yield ("alertmanagers", index, "watchdog"), said
-    for name, options in config.channels.items():
-        if options.fallback is not None:
-            yield ("channels", name, "fallback"), said
 
 
 def _people(config: Config) -> Iterator[tuple[KeyPath, str]]:

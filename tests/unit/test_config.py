@@ -264,7 +264,7 @@ def test_a_doubtful_config_is_warned_about(folder: Folder, text: str, beginning:
 
 def test_a_channel_that_only_a_fallback_names_is_used(folder: Folder) -> None:
     text = QUIET.replace("-100}", "-100, fallback: b}").replace("routes:", "  b: {type: telegram, chat_id: 1}\nroutes:")
-    assert warnings(folder, text) == ["4: channels.chat.fallback: is not acted on by this version"]
+    assert warnings(folder, text) == []
 
 
 def test_the_file_is_the_given_one_else_the_variables_else_the_one_here(
