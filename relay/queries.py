@@ -96,23 +96,22 @@ class Filter:
         return all(word in text for word in self.words)
 
 
+def read_terms(text: str) -> tuple[list[Matcher], list[str]]:
+    """The matchers and the other words of a filter, as they were written; raises `ValueError` for a bad matcher."""
+    tokens = _TOKEN.findall(text)
+    matchers = [parse_matcher(token) for token in tokens if _OPERATOR.search(token)]
+    return matchers, [token for token in tokens if not _OPERATOR.search(token)]
+
+
 def parse_filter(text: str, *, who: str, channels: frozenset[str]) -> Filter:
     """Reads `db critical team="sre" silenced mine all`; raises `ValueError` for a bad matcher."""
-    words: list[str] = []
-    matchers: list[Matcher] = []
-    flags: set[str] = set()
     severities = {severity.label: severity for severity in Severity}
     states = {state.value: state for state in (AlertState.SILENCED, AlertState.INHIBITED)}
     known = {"acked", "unacked", "mine", "all", *severities, *states}
-    for token in _TOKEN.findall(text):
-        if token.lower() in known:
-            flags.add(token.lower())
-        elif _OPERATOR.search(token):
-            matchers.append(parse_matcher(token))
-        else:
-            words.append(token.strip('"').lower())
+    matchers, terms = read_terms(text)
+    flags = {term.lower() for term in terms} & known
     return Filter(
-        words=tuple(words),
+        words=tuple(plain_word(term) for term in terms if term.lower() not in known),
         matchers=tuple(matchers),
         severities=frozenset(severities[flag] for flag in flags & severities.keys()),
         states=frozenset(states[flag] for flag in flags & states.keys()),
@@ -121,6 +120,11 @@ def parse_filter(text: str, *, who: str, channels: frozenset[str]) -> Filter:
         everything="all" in flags,
         channels=channels,
     )
+
+
+def plain_word(term: str) -> str:
+    """What is sought: without quotes, in any case."""
+    return term.strip('"').lower()
 
 
 class Queries:

@@ -199,14 +199,14 @@ class Alertmanager:
         """Filters there what it can, here what it cannot: quoted names are refused before 0.27 and in classic mode."""
         flags = [("active", active), ("silenced", silenced), ("inhibited", inhibited)]
         params = [(name, "true" if on else "false") for name, on in flags]
-        plain = [one for one in filters if not str(one).startswith('"')]
+        plain = [one for one in filters if not one.quoted]
         try:
             answer = await self._peers.read(Call("alerts", "alerts", params=_with(params, filters)))
         except AlertmanagerRefused as refused:
             if refused.status != 400 or len(plain) == len(filters):
                 raise
             answer = await self._peers.read(Call("alerts", "alerts", params=_with(params, plain)))
-        quoted = [one for one in filters if one not in plain]
+        quoted = [one for one in filters if one.quoted]
         alerts = await self._list(answer, read_alert)
         return answer, tuple(alert for alert in alerts if all(one.matches(alert.labels) for one in quoted))
 

@@ -153,6 +153,14 @@ class Silencer:
         elsewhere = [alert for alert in hits if channels and not self._shown(alertmanager, alert, channels)]
         return Preview(hits=hits, elsewhere=tuple(elsewhere), doubt=guard(matchers))
 
+    async def unreadable(self, alertmanager: str, matchers: Sequence[Matcher]) -> tuple[str, str] | None:
+        """The version of an Alertmanager that is too old for one of the label names, and that name."""
+        name = next((one.name for one in matchers if one.quoted), None)
+        if name is None:
+            return None
+        status = await self._clusters[alertmanager].status()
+        return None if status.features.utf8_names else (status.version, name)
+
     async def hits(self, matchers: Sequence[Matcher]) -> list[tuple[str, int | None]]:
         """How many alerts each cluster has that these would mute; None where it does not answer."""
 

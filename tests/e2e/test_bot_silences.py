@@ -59,6 +59,10 @@ class Silences:
         await self.bot.telegram.until(lambda: "Preview" in captions(draft))
         return draft
 
+    async def confirm(self, draft: Message, user: int = ANNA) -> None:
+        await self.bot.press(draft, "Confirm", user)
+        await self.bot.telegram.until(lambda: "Undo" in captions(draft))
+
     async def preview(self, draft: Message, user: int = ANNA) -> None:
         await self.bot.press(draft, "Preview", user)
         await self.bot.telegram.until(lambda: "Confirm" in captions(draft))
@@ -86,8 +90,7 @@ async def test_a_silence_is_made_in_three_taps_and_undone_in_one(chat: Silences)
     assert "This hits 2 firing alerts now." in draft.text
     assert '{alertname="DiskFull", job="node", severity="critical"}' in draft.text
     before = time.time()
-    await chat.bot.press(draft, "Confirm")
-    await chat.bot.telegram.until(lambda: "Undo" in captions(draft))
+    await chat.confirm(draft)
     [made] = await chat.listed()
     assert made["createdBy"] == "anna"
     assert made["comment"] == "Silenced from Telegram"
@@ -123,8 +126,7 @@ async def test_labels_are_switched_and_length_and_reason_are_written(chat: Silen
     question = await chat.bot.answer_to(labels.id)
     preview = await chat.bot.ask(ANNA, "deploying <b>v2</b>", reply_to=question.id)
     assert "deploying <b>v2</b>" in preview.text
-    await chat.bot.press(preview, "Confirm")
-    await chat.bot.telegram.until(lambda: "Undo" in captions(preview))
+    await chat.confirm(preview)
     [made] = await chat.listed()
     assert made["comment"] == "deploying <b>v2</b>"
     names = {one["name"]: one for one in made["matchers"]}
@@ -168,8 +170,7 @@ async def test_a_restart_in_the_middle_loses_nothing(chat: Silences) -> None:
     await chat.bot.restart()
     await chat.preview(draft)
     await chat.bot.restart()
-    await chat.bot.press(draft, "Confirm")
-    await chat.bot.telegram.until(lambda: "Undo" in captions(draft))
+    await chat.confirm(draft)
     assert len(await chat.listed()) == 1
     await chat.bot.restart()
     await chat.bot.press(draft, "+1h")
@@ -180,8 +181,7 @@ async def test_a_command_shows_what_it_would_hit_and_makes_exactly_that(chat: Si
     await chat.fire(ONE, TWO)
     preview = await chat.bot.ask(ANNA, '/silence 2h instance=~"db-[1-5]" alertname!=Other severity=critical -- "why"')
     assert "This hits 2 firing alerts now." in preview.text
-    await chat.bot.press(preview, "Confirm")
-    await chat.bot.telegram.until(lambda: "Undo" in captions(preview))
+    await chat.confirm(preview)
     [made] = await chat.listed()
     assert [(one["name"], one["value"], one["isRegex"], one["isEqual"]) for one in made["matchers"]] == [
         ("instance", "db-[1-5]", True, True),
@@ -226,8 +226,7 @@ async def test_a_silence_of_nearly_everything_needs_a_second_confirmation(chat: 
 async def test_silences_are_listed_prolonged_and_ended_with_all_else_kept(chat: Silences) -> None:
     await chat.fire(ONE)
     preview = await chat.bot.ask(BORIS, "/silence 1h job=node alertname=DiskFull -- why")
-    await chat.bot.press(preview, "Confirm", BORIS)
-    await chat.bot.telegram.until(lambda: "Undo" in captions(preview))
+    await chat.confirm(preview, BORIS)
     [made] = await chat.listed()
     listing = await chat.bot.ask(VERA, "/silences why")
     assert "1 silence" in listing.text
@@ -263,8 +262,7 @@ async def test_an_alertmanager_that_is_away_keeps_the_draft(
     await fire(chat.urls[0], ONE)
     await chat.bot.press(draft, "Try again")
     await chat.bot.telegram.until(lambda: "Confirm" in captions(draft))
-    await chat.bot.press(draft, "Confirm")
-    await chat.bot.telegram.until(lambda: "Undo" in captions(draft))
+    await chat.confirm(draft)
     assert len(await chat.listed()) == 1
 
 
@@ -313,14 +311,63 @@ async def test_of_two_clusters_the_right_one_is_silenced(
         draft = await chat.walk(message)
         await chat.preview(draft)
         assert "am-1" in draft.text
-        await chat.bot.press(draft, "Confirm")
-        await chat.bot.telegram.until(lambda: "Undo" in captions(draft))
+        await chat.confirm(draft)
         assert (len(await chat.listed(0)), len(await chat.listed(1))) == (0, 1)
         choice = await chat.bot.ask(ANNA, "/silence 1h alertname=DiskFull")
         assert captions(choice)[:2] == ["am-0 (1)", "am-1 (1)"]
         await chat.bot.press(choice, "am-0 (1)")
         await chat.bot.telegram.until(lambda: "Confirm" in captions(choice))
-        await chat.bot.press(choice, "Confirm")
-        await chat.bot.telegram.until(lambda: "Undo" in captions(choice))
+        await chat.confirm(choice)
         assert (len(await chat.listed(0)), len(await chat.listed(1))) == (1, 1)
         assert "2 silences" in (await chat.bot.ask(VERA, "/silences")).text
+
+
+UTF8 = {"alertname": "Диск полон", "имя метки": "x y", "severity": "critical"}
+
+
+async def test_label_names_in_quotes_are_silenced_where_alertmanager_knows_them(
+    chat: Silences, start_alertmanager: AlertmanagerStarter
+) -> None:
+    command = '/silence 1h "имя метки"="x y" -- деплой'
+    if start_alertmanager.program.version < (0, 27):
+        answer = await chat.bot.ask(ANNA, command)
+        assert "Alertmanager am-0 0.25.0" in answer.text
+        assert "does not know label names like “имя метки”; 0.27 does." in answer.text
+        assert "Confirm" not in captions(answer)
+        return
+    message = await chat.fire(UTF8)
+    preview = await chat.bot.ask(ANNA, command)
+    assert "This hits 1 firing alert now." in preview.text
+    assert '{"имя метки"="x y"}' in preview.text
+    await chat.confirm(preview)
+    [made] = await chat.listed()
+    assert [(one["name"], one["value"]) for one in made["matchers"]] == [("имя метки", "x y")]
+    assert made["comment"] == "деплой"
+    await chat.bot.telegram.until(lambda: "🔕" in message.text)
+    assert "1 silence" in (await chat.bot.ask(VERA, '/silences "имя метки"="x y"')).text
+    assert "1 alert " in (await chat.bot.ask(VERA, '/alerts silenced "имя метки"=~"x.*"')).text
+    await chat.bot.press(preview, "Undo")
+    await chat.bot.telegram.until(lambda: "🔕" not in message.text)
+    draft = await chat.walk(message)
+    assert '☑ "имя метки"="x y"' in captions(draft)
+    await chat.preview(draft)
+    await chat.confirm(draft)
+    [made] = await chat.listed()
+    assert {one["name"]: one["value"] for one in made["matchers"]} == UTF8
+
+
+async def test_the_list_of_silences_is_narrowed_by_words_and_by_matchers(chat: Silences) -> None:
+    for matchers, reason in (("alertname=DiskFull", "deploy"), ('alertname=~"Disk.*" job=node', "migration")):
+        await chat.confirm(await chat.bot.ask(BORIS, f"/silence 1h {matchers} -- {reason}"), BORIS)
+
+    async def reasons(words: str) -> set[str]:
+        text = (await chat.bot.ask(VERA, f"/silences {words}")).text
+        return {reason for reason in ("deploy", "migration") if f": {reason}" in text}
+
+    assert await reasons("") == {"deploy", "migration"}
+    assert await reasons("MIGRA") == {"migration"}
+    assert await reasons("boris disk") == {"deploy", "migration"}
+    assert await reasons("alertname=DiskFull") == {"deploy"}  # word for word: the pattern that fits is another matcher
+    assert await reasons('job="node" alertname=~"Disk.*" boris') == {"migration"}
+    assert await reasons("job!=node") == set()
+    assert "character" in (await chat.bot.ask(VERA, "/silences a=~(")).text

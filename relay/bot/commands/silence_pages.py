@@ -63,7 +63,11 @@ async def preview(desk: Desk, request: Request, draft: Draft, plan: Plan, *, edi
     found = None
     if plan.matchers:
         try:
-            found = await desk.silencer.preview(plan.alertmanager, plan.matchers, request.place.channels)
+            old = await desk.silencer.unreadable(plan.alertmanager, plan.matchers)
+            found = None if old else await desk.silencer.preview(
+                plan.alertmanager, plan.matchers, request.place.channels
+            )  # fmt: skip
+            problem = _too_old(request, plan, *old) if old else problem
         except AlertmanagerError as error:
             problem = problem or str(error)
     else:
@@ -79,6 +83,15 @@ async def preview(desk: Desk, request: Request, draft: Draft, plan: Plan, *, edi
         desk, request, "preview", plan, rows, edit=edit, problem=problem, preview=found,
         elsewhere=len(elsewhere), named=names[:MAX_NAMED], more=len(names) > MAX_NAMED,
     )  # fmt: skip
+
+
+def _too_old(request: Request, plan: Plan, version: str, name: str) -> str:
+    _ = request.texts.gettext
+    return _("Alertmanager %(alertmanager)s %(version)s does not know label names like “%(name)s”; 0.27 does.") % {
+        "alertmanager": plan.alertmanager,
+        "version": version,
+        "name": one_line(name, 40),
+    }
 
 
 async def second_thought(desk: Desk, request: Request, draft: Draft, plan: Plan) -> Answer | None:

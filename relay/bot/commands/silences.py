@@ -13,8 +13,8 @@ from relay.bot.desk import Desk
 from relay.bot.values import Answer, Button, Request, Sorry, Tap
 from relay.clock import Millis
 from relay.durations import parse_duration
-from relay.matchers import format_matchers
-from relay.queries import parse_filter
+from relay.matchers import Matcher, format_matchers
+from relay.queries import parse_filter, plain_word, read_terms
 from relay.silencing import Plan, Standing, choices_of
 from relay.store.chronicle import record_event
 from relay.store.conversations import View, save_view
@@ -29,6 +29,7 @@ Deed = Literal["extended", "unsilenced", "silenced"]
 
 
 async def silences(desk: Desk, request: Request) -> Answer:
+    _read(request.rest)  # so that a bad filter is told before anything is asked
     view = View(
         token=desk.new_token(),
         chat=request.place.chat_id,
@@ -103,9 +104,13 @@ async def tap_pick(desk: Desk, request: Request, view: View, action: str) -> Tap
 
 async def _show(desk: Desk, request: Request, view: View, number: int, *, edit: bool) -> Answer:
     _ = request.texts.gettext
-    words = str(view.state["filter"]).lower().split()
+    matchers, words = _read(str(view.state["filter"]))
     standing, problems = await desk.silencer.standing()
-    found = [one for one in standing if all(word in _text(one) for word in words)]
+    found = [
+        one
+        for one in standing
+        if all(matcher in one.silence.matchers for matcher in matchers) and all(word in _text(one) for word in words)
+    ]
     last = max((len(found) - 1) // PER_PAGE, 0)
     number = min(number, last)
     page = found[number * PER_PAGE : (number + 1) * PER_PAGE]
@@ -123,6 +128,15 @@ async def _show(desk: Desk, request: Request, view: View, number: int, *, edit: 
         page=number + 1, pages=last + 1, filter=one_line(str(view.state["filter"]), 100),
         shown=[(one, one.silence, format_matchers(one.silence.matchers)) for one in page],
     )  # fmt: skip
+
+
+def _read(text: str) -> tuple[list[Matcher], list[str]]:
+    """Matchers that a silence must hold word for word, as Alertmanager's own filter means it, and words it must say."""
+    try:
+        matchers, terms = read_terms(text)
+    except ValueError as error:
+        raise Sorry(str(error)) from None
+    return matchers, [plain_word(term) for term in terms]
 
 
 def _text(one: Standing) -> str:
