@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aiogram import BaseMiddleware, Bot, Dispatcher
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
+from aiogram.exceptions import ClientDecodeError
 from aiogram.methods import GetUpdates, TelegramMethod
 from aiogram.methods.base import Response, TelegramType
 from aiogram.types import TelegramObject
@@ -22,6 +23,7 @@ from relay.bot.menus import announce
 from relay.bot.messenger import Budget, Messenger
 from relay.bot.reception import Reception
 from relay.bot.router import make_router
+from relay.bot.updates import read_each, read_update
 from relay.bot.webhook import TelegramDoor
 from relay.channels.telegram_options import TelegramConfig
 from relay.store.leases import LeaseKeeper
@@ -162,8 +164,10 @@ class TelegramBot:
             self._state.running = False
             door.close()
 
-    async def _feed(self, update: dict[str, Any]) -> None:
-        await self._dispatcher.feed_raw_update(self._bot, update)
+    async def _feed(self, said: dict[str, Any]) -> None:
+        update = read_update(self._bot, said)
+        if update is not None:
+            await self._dispatcher.feed_update(self._bot, update)
 
 
 class _InHand(BaseMiddleware):
@@ -206,7 +210,7 @@ class _Watch(BaseRequestMiddleware):
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
         try:
-            result = await make_request(bot, method)
+            result = await self._ask(make_request, bot, method)
         except Exception as error:
             if isinstance(method, GetUpdates):
                 said = f"{type(error).__name__}: {error}"
@@ -219,6 +223,16 @@ class _Watch(BaseRequestMiddleware):
                 self._log.info("Telegram hands out updates again")
             self._state.last_error = None
         return result
+
+    async def _ask(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+    ) -> Response[TelegramType]:
+        try:
+            return await make_request(bot, method)
+        except ClientDecodeError as error:
+            if not isinstance(method, GetUpdates):
+                raise
+            return cast("Response[TelegramType]", read_each(bot, method, error))
 
 
 def _not_the_outage(record: logging.LogRecord) -> bool:

@@ -212,3 +212,10 @@ async def test_an_outage_of_telegram_and_another_poller_are_survived(bot: BotRel
     await bot.telegram.until(lambda: not bot.telegram.faults)
     assert "has it" in (await bot.ask(ANNA, f"/ack {code_in(message)}")).text
     assert (await bot.health())["bot"]["last_error"] is None
+
+
+async def test_an_update_that_cannot_be_read_hides_no_other(bot: BotRelay) -> None:
+    bot.telegram.updates.push("message", {"message_id": "no number"})
+    assert str(EVE) in (await bot.ask(EVE, "/whoami")).text
+    await bot.telegram.until(lambda: not bot.telegram.updates.pending)
+    assert (await bot.health())["bot"]["last_error"] is None
