@@ -77,7 +77,7 @@ class BotRelay:
         }
         self._relay = Relay(Config.model_validate(config), seams=Seams(clock=self.clock))
         await self._relay.start()
-        await self.telegram.until(lambda: self.telegram.updates.polled)
+        await self.telegram.until(lambda: self.telegram.updates.polled or self.telegram.updates.webhook_url)
 
     async def stop(self) -> None:
         await self.relay.stop()

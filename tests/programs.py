@@ -82,6 +82,14 @@ def find_postgres() -> Path:
     missing("postgres", "PostgreSQL")
 
 
+def find_charts() -> Path:
+    """The folder of modules that render Helm charts and know the shapes of Kubernetes' objects."""
+    folder = UNPACKED / "charts"
+    if not (folder / "helm_python").is_dir():
+        missing("helm", "Helm")
+    return folder
+
+
 def find_chromium() -> Path:
     return find("chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

@@ -48,6 +48,9 @@ ELSEWHERE = {
     "createuser",
     "createdb",
     "pg_dump",
+    "sed",
+    "kubectl",
+    "helm",
 }
 """Programs of the system that the pages may use, beside `make`, `docker` and the project's own."""
 COMPOSE_COMMANDS = {"up", "ps", "exec", "stop", "start", "logs", "build", "run", "cp"}
@@ -242,6 +245,9 @@ def check_make(words: list[str]) -> None:
 
 
 def check_compose(words: list[str]) -> None:
+    while words[0] == "-f":
+        assert (ROOT / words[1]).is_file(), words[1]
+        words = words[2:]
     command, rest = words[0], [word for word in words[1:] if not word.startswith("-")]
     assert command in COMPOSE_COMMANDS
     if command == "logs" and "--since" in words:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from relay.cli import checking, deliveries, demo, describing, rendering, routes, serving, testing
+from relay.cli import checking, copying, deliveries, demo, describing, rendering, routes, serving, testing
 
 
 def create_program() -> typer.Typer:
@@ -26,6 +26,7 @@ def create_program() -> typer.Typer:
     routes.register(program)
     testing.register(program)
     deliveries.register(program)
+    copying.register(program)
     demo.register(program)
     describing.register(program)
     return program

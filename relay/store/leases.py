@@ -27,7 +27,8 @@ ORPHANED: Millis = 2 * RENEW_EVERY
 """What nobody took for so long is taken by whoever comes, however much that one has already."""
 SETTLED = 3
 """Renewals after which a relay that joined is given its share: one that dies at once again must move nothing."""
-_REPLICA = "replica "
+REPLICA = "replica "
+"""What begins the names that relays hold for themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def renew(conn: Connection, wishes: Wishes, owner: str, clock: Clock, *, alone: 
     held = _prolong(conn, owner, now)
     rows = {row.name: row for row in conn.execute(select(leases))}
     free = {name for name, row in rows.items() if row.until < now or (alone and row.owner != owner)}
-    live = [row for name, row in rows.items() if name.startswith(_REPLICA) and name not in free]
+    live = [row for name, row in rows.items() if name.startswith(REPLICA) and name not in free]
     share = _share(len(wishes.spread), len(live))
     ours = sum(name in held for name in wishes.spread)
     for name in sorted({*wishes.single, *wishes.spread} - held.keys()):
@@ -113,11 +114,11 @@ def _share(things: int, relays: int) -> int:
 
 def _prolong(conn: Connection, owner: str, now: Millis) -> dict[str, int]:
     """Renews all that is ours, our own name first of all; that one's epoch counts the renewals."""
-    mine = {"name": _REPLICA + owner, "owner": owner, "now": now, "until": now + LAST}
+    mine = {"name": REPLICA + owner, "owner": owner, "now": now, "until": now + LAST}
     conn.execute(_APPEAR, mine)
     rows = conn.execute(update(leases).where(leases.c.owner == owner).values(until=now + LAST).returning(leases))
-    held = {row.name: row.epoch for row in rows if row.name != _REPLICA + owner}
-    conn.execute(delete(leases).where(leases.c.name.startswith(_REPLICA), leases.c.until < now - HOUR))
+    held = {row.name: row.epoch for row in rows if row.name != REPLICA + owner}
+    conn.execute(delete(leases).where(leases.c.name.startswith(REPLICA), leases.c.until < now - HOUR))
     return held
 
 
@@ -150,7 +151,7 @@ def give_up(conn: Connection, names: Collection[str] | None, owner: str, clock: 
     mine = leases.c.owner == owner
     chosen = mine if names is None else mine & leases.c.name.in_(names)
     if names is None:
-        conn.execute(delete(leases).where(mine, leases.c.name == _REPLICA + owner))
+        conn.execute(delete(leases).where(mine, leases.c.name == REPLICA + owner))
     conn.execute(update(leases).where(chosen).values(owner="", until=now - 1))
     ring(conn, LEASES)
 

@@ -11,6 +11,15 @@ HEAD = "0004"
 """The newest revision in `relay/migrations/versions`; a test compares."""
 _LOCK = 0x52656C6179
 """Any number that only relays use: advisory locks belong to one database."""
+COPYING = "copy"
+"""A lease of this name marks a database that `relay copy-database` has not filled yet."""
+
+
+def prepare(conn: Connection) -> None:
+    """Makes a database fit for a relay. Raises `StoreUnavailable` for what it must not run on."""
+    migrate(conn)
+    if conn.execute(text("SELECT 1 FROM leases WHERE name = :name"), {"name": COPYING}).first():
+        raise StoreUnavailable("only part of a state was copied into this database: run relay copy-database again")
 
 
 def migrate(conn: Connection) -> None:
@@ -28,8 +37,6 @@ def migrate(conn: Connection) -> None:
     config.set_main_option("script_location", "relay:migrations")
     config.attributes["connection"] = conn
     command.upgrade(config, HEAD)
-    if conn.in_transaction():
-        conn.commit()
 
 
 def _wait_for_others(conn: Connection) -> None:

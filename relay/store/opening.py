@@ -7,18 +7,19 @@ from functools import partial
 
 from relay.storage import DatabaseConfig
 from relay.store.bell import Bell
-from relay.store.database import Engine
+from relay.store.database import Connection, Engine
+from relay.store.migrate import prepare
 from relay.store.sqlite import SqliteEngine, sqlite_path
 
 
-def open_database(config: DatabaseConfig) -> Engine:
-    """The engine for that URL; nothing is opened yet."""
+def open_database(config: DatabaseConfig, *, prepare: Callable[[Connection], None] = prepare) -> Engine:
+    """The engine for that URL; nothing is opened yet. `prepare` brings the tables into shape when it is."""
     url = config.url.get_secret_value()
     if config.kind == "sqlite":
-        return SqliteEngine(sqlite_path(url))
+        return SqliteEngine(sqlite_path(url), prepare=prepare)
     from relay.store.postgres import PostgresEngine  # its machinery costs a start 60 ms
 
-    return PostgresEngine(url)
+    return PostgresEngine(url, prepare=prepare)
 
 
 def open_bell(config: DatabaseConfig, on_ring: Callable[[frozenset[str]], None]) -> Bell:

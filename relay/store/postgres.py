@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from relay.store.bell import NAME, Line
 from relay.store.database import StoreUnavailable, unavailable
-from relay.store.migrate import migrate
+from relay.store.migrate import prepare
 
 T = TypeVar("T")
 RETRIES = 3
@@ -35,7 +35,7 @@ _SETTINGS = {
 }
 _CONFLICTS = {"40001", "40P01", "55P03", "0A000"}
 """Serialization failure, deadlock, lock timeout, a plan from before a migration: all is read and done again."""
-_AT_FAULT = ("08", "25006", "40", "53", "55P03", "57", "58", "XX")
+_AT_FAULT = ("08", "25006", "28", "3D", "40", "53", "55P03", "57", "58", "XX")
 """SQLSTATEs, or their first letters, that speak of the server and not of the statement."""
 _GONE = (
     OSError, TimeoutError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError,
@@ -49,8 +49,9 @@ class PostgresEngine:
     kind = "postgresql"
     one_writer = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, prepare: Callable[[Connection], None] = prepare) -> None:
         self._url = url
+        self._prepare = prepare
         self._engine: AsyncEngine | None = None
 
     async def open(self) -> None:
@@ -58,7 +59,7 @@ class PostgresEngine:
             "postgresql+asyncpg://", async_creator=partial(_connect, self._url, None), poolclass=NullPool
         )
         try:
-            await self._transact(setup, migrate)
+            await self._transact(setup, self._prepare)
         finally:
             await setup.dispose()
         self._engine = create_async_engine(

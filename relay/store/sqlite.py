@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from relay.store.database import StoreUnavailable, unavailable
-from relay.store.migrate import migrate
+from relay.store.migrate import prepare
 
 T = TypeVar("T")
 READERS = 2
@@ -29,8 +29,9 @@ class SqliteEngine:
     kind = "sqlite"
     one_writer = True
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, prepare: Callable[[Connection], None] = prepare) -> None:
         self._path = Path(path)
+        self._prepare = prepare
         self._engine: sqlalchemy.Engine | None = None
         self._identity: tuple[int, int] | None = None
         self._lock: IO[str] | None = None
@@ -58,8 +59,8 @@ class SqliteEngine:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._take_lock()
             engine = _make_engine(self._path)
-            with engine.connect().execution_options(relay_write=True) as conn:
-                migrate(conn)
+            with engine.connect().execution_options(relay_write=True) as conn, conn.begin():
+                self._prepare(conn)
             self._engine, self._identity = engine, self._look()
         except OSError as error:
             raise StoreUnavailable(f"{self._path}: {error.strerror}") from error

@@ -9,7 +9,9 @@ import pytest
 
 from relay.app.relay import Seams
 from relay.clock import MINUTE, Millis, system_clock
+from relay.routing import RouteConfig
 from tests.relays import Sink, config_of, open_relay, open_sink, post, query, url_of
+from tests.state import APPENDING, open_state, postgres_engine, wire_alert
 
 SOON = 3.0
 """Seconds; less than the pause between two looks, so that somebody must have been woken."""
@@ -85,6 +87,17 @@ async def lines_other_than(url: str, known: set[tuple[int, ...]]) -> None:
     async with asyncio.timeout(20):
         while len(set(await query(url, found)) - known) < 2:  # noqa: ASYNC110  the server tells nobody
             await asyncio.sleep(0.1)
+
+
+async def test_what_nobody_was_woken_for_is_found_by_looking(postgres_url: str, sink: Sink) -> None:
+    async with open_relay(config_of(postgres_url, sink)) as relay:
+        await warmed_up(sink, url_of(relay))
+        routes = [RouteConfig(channels=["sink-0"])]
+        async with open_state(
+            postgres_engine(postgres_url), routes=routes, capabilities={"sink-0": APPENDING}
+        ) as other:
+            await other.post(wire_alert(number="1"))  # by a relay whose notification got lost
+        assert await sink.until(1, within=10) < 10
 
 
 class Wrong:
