@@ -17,9 +17,10 @@ from relay.config import Config
 from relay.config.tree import secrets_of
 from relay.delivery import Delivery
 from relay.ingest.accept import acceptor
-from relay.ingest.beats import Accept, heed_watchdogs
+from relay.ingest.beats import Accept, end_shown_watchdogs, heed_watchdogs
 from relay.ingest.own import OwnRoutes, Ways
 from relay.ingest.policy import Policy
+from relay.ingest.reconcile import Reconciler
 from relay.matchers import Matcher, parse_matchers
 from relay.metrics import Metrics
 from relay.notification import Channel
@@ -100,15 +101,19 @@ class Watching:
                 tasks.create_task(beating.run(stopping), name="heartbeat")
 
     async def _follow_config(self, stopping: asyncio.Event) -> None:
-        """Before anything is watched, dead letters of a channel whose config changed live again."""
-        digests = await asyncio.to_thread(_digests, self._around.config)
+        """First of all, dead letters of a channel that has changed live again, and new watchdogs cease to be messages."""
+        around = self._around
+        reconciler = Reconciler(around.policy, around.new_id, around.clock)
+        digests = await asyncio.to_thread(_digests, around.config)
         while not stopping.is_set():
+            now = around.clock()
             try:
-                await self._around.database.write(follow_config, digests, self._around.clock())
+                await around.database.write(follow_config, digests, now)
+                await around.database.write(end_shown_watchdogs, _watchdogs(around.config), reconciler, now)
             except StoreUnavailable:
                 await asyncio.sleep(1.0)
             else:
-                self._around.wake(digests)
+                around.wake(digests)
                 return
 
     def _watcher(self) -> Watcher:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from relay.ingest.own import ITSELF
 from relay.notification import Notice
 from relay.rendering.translations import load_translations
 
@@ -24,7 +25,7 @@ def alert_keyboard(language: str, *, silences: bool) -> Callable[[Notice], Seque
         actions = []
         if view.firing:
             actions.append(UNACK if len(view.acked) == len(view.firing) else ACK)
-            if silences and not view.test:
+            if silences and not view.test and view.alertmanager != ITSELF:
                 actions.append(SILENCE)
         actions.append(DETAILS)
         return [[(captions[action], post_data(action, notice.post_id)) for action in actions]]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from relay.alerts import WebhookAlert
-from relay.clock import Clock
+from relay.clock import Clock, Millis
 from relay.ingest.accept import Accepted, Delivered
+from relay.ingest.reconcile import Reconciler
 from relay.matchers import Matcher
 from relay.store.database import Connection
-from relay.store.watching import record_beat
+from relay.store.watching import firing_alerts, record_beat
 
 Accept = Callable[[Connection, Sequence[Delivered]], Sequence[Accepted]]
 
@@ -29,6 +30,19 @@ def heed_watchdogs(accept: Accept, watchdogs: Mapping[str, Sequence[Matcher]], c
         return accept(conn, [_without_watchdogs(one, watchdogs) for one in batch])
 
     return accept_others
+
+
+def end_shown_watchdogs(
+    conn: Connection, watchdogs: Mapping[str, Sequence[Matcher]], reconciler: Reconciler, now: Millis
+) -> frozenset[str]:
+    """What was a message until the config called it a watchdog gets its end now: no webhook will bring it any more."""
+    shown = [
+        alert.id
+        for name, matchers in watchdogs.items()
+        for alert in firing_alerts(conn, name)
+        if all(matcher.matches(alert.labels) for matcher in matchers)
+    ]
+    return reconciler.apply(conn, reported={}, gone=shown, listed_before=now + 1) if shown else frozenset()
 
 
 def _beats(delivered: Delivered, watchdogs: Mapping[str, Sequence[Matcher]]) -> bool:

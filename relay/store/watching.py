@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from relay.clock import Millis
 from relay.severity import Severity
-from relay.store.deliveries import REMOVED, dead_letters, goes_to
+from relay.store.deliveries import IS_DEAD, IS_DUE, REMOVED, dead_letters, goes_to
 from relay.store.schema import alerts, beats, destinations, incidents, memberships, posts
 
 AT_ONCE = 100
@@ -36,6 +36,7 @@ class ChannelState:
 class Firing:
     """An alert that fires, as it was received."""
 
+    id: int
     fingerprint: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
@@ -53,7 +54,7 @@ class Look:
 
 def look(conn: Connection, channels: Collection[str], source: str) -> Look:
     """`source`: the name that our own alerts come from."""
-    waiting = (posts.c.channel.in_(list(channels)), posts.c.state == "live", posts.c.due_at.is_not(None))
+    waiting = (posts.c.channel.in_(list(channels)), posts.c.state == "live", IS_DUE)
     oldest = select(posts.c.channel, func.min(posts.c.since)).where(*waiting).group_by(posts.c.channel)
     since = {row[0]: row[1] for row in conn.execute(oldest)}
     dead = dead_letters(conn, channels)
@@ -61,7 +62,7 @@ def look(conn: Connection, channels: Collection[str], source: str) -> Look:
     return Look(
         channels={name: _state(far.get(name), since.get(name), dead.get(name, 0)) for name in channels},
         beats={row.alertmanager: row.seen_at or 0 for row in conn.execute(select(beats))},
-        own=_firing(conn, source),
+        own=firing_alerts(conn, source),
     )
 
 
@@ -80,11 +81,13 @@ def _state(far: Row[Any] | None, oldest: Millis | None, dead: int) -> ChannelSta
     )
 
 
-def _firing(conn: Connection, source: str) -> tuple[Firing, ...]:
-    statement = select(alerts.c.fingerprint, alerts.c.labels, alerts.c.annotations, alerts.c.starts_at)
+def firing_alerts(conn: Connection, source: str) -> tuple[Firing, ...]:
+    """Those of one alertmanager, as we know them."""
+    statement = select(alerts.c.id, alerts.c.fingerprint, alerts.c.labels, alerts.c.annotations, alerts.c.starts_at)
     rows = conn.execute(statement.where(alerts.c.alertmanager == source, alerts.c.firing.is_(True)))
     return tuple(
         Firing(
+            id=row.id,
             fingerprint=row.fingerprint,
             labels=json.loads(row.labels),
             annotations=json.loads(row.annotations),
@@ -113,9 +116,9 @@ def find_stranded(conn: Connection, failing: Collection[str], stand_ins: Mapping
     """
     found: list[tuple[int, str]] = []
     for channel, stand_in in stand_ins.items():
-        behind = [(posts.c.state == "dead") & (posts.c.reason != REMOVED)]
+        behind = [IS_DEAD & (posts.c.reason != REMOVED)]
         if channel in failing:
-            behind.append((posts.c.state == "live") & posts.c.due_at.is_not(None) & posts.c.since.is_not(None))
+            behind.append((posts.c.state == "live") & IS_DUE & posts.c.since.is_not(None))
         for which in behind:
             rows = conn.execute(_untold(channel, stand_in).where(which).limit(AT_ONCE))
             found += [(row.incident_id, channel) for row in rows]

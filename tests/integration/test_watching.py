@@ -6,17 +6,23 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from relay.clock import HOUR, MINUTE
 from relay.ingest.accept import Delivered, Source
+from relay.ingest.beats import end_shown_watchdogs
 from relay.ingest.reconcile import reroute_incident
+from relay.matchers import parse_matchers
 from relay.routing import RouteConfig
+from relay.store.database import Connection
 from relay.store.held import open_incidents
-from tests.state import postgres_engine, sqlite_engine, wire_alert, wire_message
+from relay.store.sqlite import SqliteEngine
+from tests.state import FakeClock, postgres_engine, sqlite_engine, wire_alert, wire_message
 from tests.watching import AWAY, KICKED, Plan, Watch, open_watch, watch_over
 
+T = TypeVar("T")
 Open = Callable[..., AbstractAsyncContextManager[Watch]]
 BOTH = (RouteConfig(channels=["chat", "team"]),)
 STOOD_IN = Plan(fallbacks={"chat": "team", "team": None})
@@ -324,6 +330,17 @@ async def test_a_beat_that_another_replica_took_counts(opened: Open) -> None:
         assert await watch.told() == []
 
 
+async def test_what_was_a_message_before_it_was_called_a_watchdog_ends(opened: Open) -> None:
+    async with opened(DOG) as watch:
+        state = watch.state
+        await state.post(wire_alert("Watchdog", severity="none"), wire_alert(summary="disk full"))
+        await watch.told()
+        matchers = {"main": parse_matchers('alertname="Watchdog"')}
+        await state.database.write(end_shown_watchdogs, matchers, state.reconciler, state.clock())
+        [(_, _, view)] = await state.show()
+        assert {alert.name: alert.state.open for alert in view.alerts} == {"Watchdog": False, "DiskFull": True}
+
+
 # -- Alertmanager and the store --------------------------------------------------------------------------------------
 
 
@@ -359,3 +376,39 @@ async def test_a_report_about_something_that_left_the_config_ends(opened: Open) 
         again = watch_over(watch.state, Plan(routes=BOTH), "one")
         await again.rounds()
         assert {line.split(":")[0] for line in await again.told()} == {"chat edit", "team edit"}
+
+
+async def test_a_store_that_commits_slowly_three_times_is_told_and_its_recovery_too(tmp_path: Path) -> None:
+    engine = SlowEngine(tmp_path / "relay.db")
+    async with open_watch(engine, Plan(routes=BOTH)) as watch:
+        engine.clock = watch.state.clock
+        await watch.rounds(40)
+        engine.slow = True
+        await watch.rounds(4)  # two transactions
+        engine.slow = False
+        assert await watch.told() == []
+        await watch.rounds(40)
+        engine.slow = True
+        await watch.rounds(60)
+        engine.slow = False
+        assert await watch.told() == [
+            "chat new: The relay's database is slow",
+            "team new: The relay's database is slow",
+        ]
+        await watch.rounds(20)
+        assert await watch.told() == []
+        await watch.rounds(30)
+        ended = "The relay's database is slow (resolved)"
+        assert await watch.told() == [f"chat edit: {ended}", f"team edit: {ended}"]
+
+
+class SlowEngine(SqliteEngine):
+    """A disk that takes three seconds for a transaction, on a clock that only moves when a test says so."""
+
+    slow = False
+    clock: FakeClock | None = None
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        if self.slow and self.clock is not None:
+            self.clock.advance(3000)
+        return await super().write(work)

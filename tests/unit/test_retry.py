@@ -37,6 +37,15 @@ def test_a_kicked_bot_makes_no_dead_letter_before_max_age() -> None:
     assert after(error, age=DAY).dead
 
 
+def test_a_post_that_dies_of_its_age_leaves_the_destination_paused() -> None:
+    """Else a thousand old posts would be tried at once, and in vain."""
+    for permanent in (True, False):
+        decision = after(DeliveryError("forbidden", "no", scope="destination", permanent=permanent), age=DAY)
+        assert (decision.dead, decision.expired, decision.pause is not None) == (True, True, True)
+    assert after(DeliveryError("server_error", "busy", scope="post"), age=DAY).expired
+    assert not after(DeliveryError("rejected", "no", scope="post", permanent=True), age=DAY).expired
+
+
 def test_the_platforms_own_wait_is_obeyed_to_the_second() -> None:
     error = DeliveryError("rate_limited", "429", scope="destination", retry_after=17)
     assert after(error).pause == 17 * SECOND

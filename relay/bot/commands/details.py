@@ -102,6 +102,7 @@ def describe(event: HistoryRow, _: Callable[[str], str]) -> str:
         "silenced": _("silenced by %(name)s"),
         "unsilenced": _("silence ended by %(name)s"),
         "extended": _("silence prolonged by %(name)s"),
+        "fallback": _("shown at a fallback"),
     }
     text = known.get(event.kind, event.kind)
     named = text % {"name": event.actor} if "%(name)s" in text else text
