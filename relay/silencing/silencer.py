@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from relay.alertmanager import Alertmanager, AlertmanagerError, ListedAlert, Silence, guard
@@ -56,7 +56,6 @@ class Plan:
     length: Millis | None = None
     until: Millis | None = None
     reason: str = ""
-    incident_id: int | None = None
     asked: int | None = None  # number of the question that was asked
     asking: str = ""  # length, reason
     typed: bool = False  # written as a command: there are no labels to choose
@@ -84,7 +83,8 @@ class Plan:
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Plan:
-        return cls(**{**state, "choices": tuple(Choice(**choice) for choice in state["choices"])})
+        known = {field.name: state[field.name] for field in fields(cls) if field.name in state}
+        return cls(**{**known, "choices": tuple(Choice(**choice) for choice in state["choices"])})
 
 
 def choices_of(alerts: Sequence[AlertView]) -> tuple[Choice, ...]:

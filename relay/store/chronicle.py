@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import asdict, fields
+from collections.abc import Callable, Collection
+from dataclasses import asdict, fields, replace
 
 from sqlalchemy import Connection, insert, select
 
 from relay.alerts import storable
 from relay.store.rows import HistoryRow
-from relay.store.schema import history
+from relay.store.schema import alerts, history, memberships
 from relay.store.scope import CHUNK
 
 
 def record_event(conn: Connection, row: HistoryRow) -> None:
     texts = {"actor": storable(row.actor), "detail": storable(row.detail)}
     conn.execute(insert(history).values(**(asdict(row) | texts)))
+
+
+def record_for_incidents(
+    conn: Connection,
+    row: HistoryRow,
+    alertmanager: str,
+    fingerprints: Collection[str],
+    new_id: Callable[[], int],
+) -> None:
+    """The event for each open incident that lists one of these alerts as firing; as it is where there is none."""
+    found: set[int] = set()
+    wanted = list(fingerprints)
+    for start in range(0, len(wanted), CHUNK):
+        statement = (
+            select(memberships.c.incident_id)
+            .join(alerts, alerts.c.id == memberships.c.alert_id)
+            .where(alerts.c.alertmanager == alertmanager, alerts.c.fingerprint.in_(wanted[start : start + CHUNK]))
+            .where(alerts.c.firing.is_(True), memberships.c.open.is_(True))
+        )
+        found.update(conn.execute(statement).scalars())
+    if not found:
+        record_event(conn, row)
+    for incident_id in sorted(found):
+        record_event(conn, replace(row, id=new_id(), incident_id=incident_id))
 
 
 def timeline(

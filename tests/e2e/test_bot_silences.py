@@ -14,7 +14,7 @@ import pytest
 
 from relay.alerts import fingerprint_of
 from relay.demo.telegram import Message
-from tests.bot_relay import ANNA, BORIS, CHAT, EVE, VERA, BotRelay, captions, open_bot_relay
+from tests.bot_relay import ANNA, BORIS, CHAT, EVE, VERA, BotRelay, captions, code_in, open_bot_relay
 from tests.relay_process import fire
 from tests.servers import AlertmanagerStarter
 from tests.state import wire_alert
@@ -371,3 +371,26 @@ async def test_the_list_of_silences_is_narrowed_by_words_and_by_matchers(chat: S
     assert await reasons('job="node" alertname=~"Disk.*" boris') == {"migration"}
     assert await reasons("job!=node") == set()
     assert "character" in (await chat.bot.ask(VERA, "/silences a=~(")).text
+
+
+async def test_what_people_do_to_a_silence_is_in_the_timeline_of_every_incident_that_it_hits(chat: Silences) -> None:
+    first, second = await chat.fire(ONE), await chat.fire(TWO)
+    other = await chat.fire({"alertname": "Other", "severity": "critical"})
+    draft = await chat.walk(first)
+    await chat.bot.press(draft, '☑ instance="db-1"')
+    await chat.bot.telegram.until(lambda: '☐ instance="db-1"' in captions(draft))
+    await chat.preview(draft)
+    await chat.confirm(draft)
+    await chat.bot.press(draft, "+1h", BORIS)
+    await chat.bot.telegram.until(lambda: "End" in captions(draft))
+    await chat.bot.press(draft, "End")
+    await chat.bot.telegram.until(lambda: "Silence ended by anna" in draft.text)
+    for message in (first, second):
+        details = (await chat.bot.ask(VERA, f"/alert {code_in(message)}")).text
+        events = [line.partition(" ")[2] for line in details.splitlines() if '{alertname="DiskFull"' in line]
+        assert [event.partition(":")[0] for event in events] == [
+            "silenced by anna",
+            "silence prolonged by boris",
+            "silence ended by anna",
+        ]
+    assert "silence" not in (await chat.bot.ask(VERA, f"/alert {code_in(other)}")).text

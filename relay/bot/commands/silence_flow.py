@@ -8,6 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from relay.alertmanager import AlertmanagerError
+from relay.bot.commands import silence_events
 from relay.bot.commands import silence_pages as pages
 from relay.bot.commands.silence_bounds import EXAMPLE, ensure_allowed, next_morning
 from relay.bot.commands.subject import Subject, post_subject
@@ -15,11 +16,9 @@ from relay.bot.desk import Desk
 from relay.bot.values import Answer, Request, Sorry, Tap
 from relay.clock import HOUR, Millis
 from relay.durations import parse_duration
-from relay.matchers import format_matchers, parse_matchers
+from relay.matchers import parse_matchers
 from relay.silencing import Choice, Plan, choices_of
-from relay.store.chronicle import record_event
 from relay.store.conversations import Draft, drafts_of, drop_draft, find_draft, note_question, save_draft
-from relay.store.rows import HistoryRow
 from relay.text import one_line
 
 KEEP: Millis = HOUR
@@ -43,7 +42,6 @@ def begin(desk: Desk, request: Request, subject: Subject) -> Tap:
     plan = Plan(
         alertmanager=subject.view.alertmanager,
         choices=choices_of(subject.view.firing),
-        incident_id=subject.view.id or None,
     )
 
     async def then() -> Answer:
@@ -202,7 +200,7 @@ async def _make(desk: Desk, request: Request, draft: Draft, seen: str) -> Answer
     except AlertmanagerError as error:
         await _keep(desk, request, draft, plan)
         return await pages.preview(desk, request, draft, plan, edit=True, problem=str(error))
-    await _record(desk, request, plan, silence_id)
+    await silence_events.note(desk, request, "silenced", plan.alertmanager, silence_id, plan.matchers)
     await desk.refresh(plan.alertmanager)
     return await pages.made(desk, request, plan.alertmanager, silence_id, fresh=True, edit=True)
 
@@ -224,19 +222,6 @@ _STEPS: Mapping[str, Callable[[Desk, Request, Draft, str], Awaitable[Answer | No
 
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else -1
-
-
-async def _record(desk: Desk, request: Request, plan: Plan, silence_id: str) -> None:
-    detail = f"{format_matchers(plan.matchers)} ({plan.alertmanager} {silence_id})"
-    row = HistoryRow(
-        id=desk.new_id(),
-        at=request.now,
-        kind="silenced",
-        actor=request.person.name,
-        detail=detail,
-        incident_id=plan.incident_id,
-    )
-    await desk.database.write(record_event, row)
 
 
 def _new(desk: Desk, request: Request) -> Draft:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
+from relay.bot.commands import silence_events
 from relay.bot.commands import silence_flow as flow
 from relay.bot.commands import silence_pages as pages
 from relay.bot.commands.lists import group
 from relay.bot.commands.silence_bounds import ensure_allowed
+from relay.bot.commands.silence_events import Deed
 from relay.bot.desk import Desk
 from relay.bot.values import Answer, Button, Request, Sorry, Tap
 from relay.clock import Millis
@@ -16,16 +17,13 @@ from relay.durations import parse_duration
 from relay.matchers import Matcher, format_matchers
 from relay.queries import parse_filter, plain_word, read_terms
 from relay.silencing import Plan, Standing, choices_of
-from relay.store.chronicle import record_event
 from relay.store.conversations import View, save_view
-from relay.store.rows import HistoryRow
 from relay.text import one_line
 
 PER_PAGE = 6
 VIEW = "silences"
 _CODE = re.compile(r"s[a-z]{5}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}")
 _ACTION = re.compile(r"(p)(\d{1,4})|([ex])(s[a-z]{5})")
-Deed = Literal["extended", "unsilenced", "silenced"]
 
 
 async def silences(desk: Desk, request: Request) -> Answer:
@@ -185,7 +183,5 @@ async def _again(desk: Desk, request: Request, one: Standing, ends: Millis) -> A
 
 
 async def _after(desk: Desk, request: Request, one: Standing, deed: Deed) -> None:
-    detail = f"{format_matchers(one.silence.matchers)} ({one.alertmanager} {one.silence.id})"
-    row = HistoryRow(id=desk.new_id(), at=request.now, kind=deed, actor=request.person.name, detail=detail)
-    await desk.database.write(record_event, row)
+    await silence_events.note(desk, request, deed, one.alertmanager, one.silence.id, one.silence.matchers)
     await desk.refresh(one.alertmanager)
