@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ RULES = ROOT / "prometheus" / "rules"
 SYSTEMS = ("callcenter", "samokoder", "bgw", "reflexio", "dmarket")
 
 
+@cache
 def alerts(service: str) -> dict[str, dict[str, Any]]:
     """The alerting rules of `prometheus/rules/SERVICE.yml` by name."""
     return {rule["alert"]: rule for rule in rules(RULES / f"{service}.yml") if "alert" in rule}
@@ -23,6 +25,7 @@ def rules(file: Path) -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
 
 
+@cache
 def every_alert() -> list[tuple[str, str]]:
     """(service, alertname) of all alerts of the five systems."""
     return [(service, name) for service in SYSTEMS for name in alerts(service)]

@@ -29,6 +29,7 @@ SHOP = System(
         "NoOrders": Incident((Counter("orders_total", 0.0, {"kind": "web"}),)),
         "SoldOut": Incident((Gauge("stock", 0),)),
         "NearlySoldOut": Incident((Gauge("stock", 1),)),
+        "Piling": Incident((Gauge("stock", 8, climb=0.5),)),
         "Down": Incident(down=True),
     },
 )
@@ -100,6 +101,18 @@ def test_of_two_incidents_on_one_series_the_latest_wins_and_the_other_is_not_for
     shop.end("NearlySoldOut")
     shop.end("NearlySoldOut")
     assert samples(shop)["stock"] == 7
+
+
+def test_what_piles_up_climbs_while_the_incident_lasts_and_is_gone_afterwards(shop: Player, clock: Hours) -> None:
+    shop.begin("Piling")
+    clock.now += 5
+    assert samples(shop)["stock"] == 10
+    clock.now += 5
+    assert samples(shop)["stock"] == 13
+    shop.end("Piling")
+    assert samples(shop)["stock"] == 7
+    shop.begin("Piling")
+    assert samples(shop)["stock"] == 8
 
 
 def test_a_clock_that_goes_back_takes_nothing_away(shop: Player, clock: Hours) -> None:

@@ -26,7 +26,7 @@ _FAMILIES: Final[Mapping[type[Series], Callable[..., Any]]] = {
 
 @dataclass
 class _Total:
-    """What a counter, or the count, sum and buckets of a histogram, have come to."""
+    """What a counter, the climb of a gauge, or the count, sum and buckets of a histogram have come to."""
 
     value: float = 0.0
     sum: float = 0.0
@@ -94,9 +94,10 @@ class Player(Collector):
         moment = self._now()
         passed, self._seen = max(moment - self._seen, 0.0), moment
         for series in self._current():
-            if isinstance(series, Gauge):
-                continue
             total = self._totals.setdefault(identity(series), _Total())
+            if isinstance(series, Gauge):
+                total.value = total.value + passed * series.climb if series.climb else 0.0
+                continue
             pace = 1 + self._chance.uniform(-_JITTER, _JITTER)
             if isinstance(series, Counter):
                 total.value += passed * pace * series.level
@@ -118,10 +119,10 @@ class Player(Collector):
 
     def _sample(self, series: Series) -> Mapping[str, Any]:
         """What `add_metric` of the series' family takes."""
-        if isinstance(series, Gauge):
-            value = series.level * (1 + self._chance.uniform(-series.noise, series.noise))
-            return {"value": round(value, 4) if series.noise else value}
         total = self._totals[identity(series)]
+        if isinstance(series, Gauge):
+            value = series.level * (1 + self._chance.uniform(-series.noise, series.noise)) + math.floor(total.value)
+            return {"value": round(value, 4) if series.noise else value}
         if isinstance(series, Counter):
             return {"value": math.floor(total.value) if series.whole else total.value}
         bounds = [*(str(float(bound)) for bound in series.buckets), "+Inf"]

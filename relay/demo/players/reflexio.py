@@ -29,7 +29,7 @@ REFLEXIO = System(
         "HighHallucinationRate": Incident((Gauge("reflexio_hallucination_rate_24h", 0.012),)),
         "LowCitationCoverage": Incident((Gauge("reflexio_citation_coverage_24h", 0.91),)),
         "LowCoVeConfidence": Incident((Gauge("reflexio_cove_avg_confidence_24h", 0.62),)),
-        "RetentionErrors": Incident((Gauge("reflexio_retention_errors_7d", 3),)),
+        "RetentionErrors": Incident((Gauge("reflexio_retention_errors_7d", 1, climb=0.5),)),
         "StaleProcessLocks": Incident((Gauge("reflexio_stale_locks", 2),)),
     },
 )

@@ -22,12 +22,13 @@ class Counter:
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """Stands at `level`, give or take the share `noise`."""
+    """Stands at `level`, give or take the share `noise`; or climbs from there by `climb` a second, in whole steps."""
 
     name: str
     level: float
     labels: Mapping[str, str] = field(default_factory=dict)
     noise: float = 0.0
+    climb: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
