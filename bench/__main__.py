@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import bot, scenarios
+from bench import bot, replicas, scenarios
 from bench.scenarios import Row
 from relay import logs
 
@@ -22,6 +22,7 @@ ALL = {
     "latency": scenarios.latency,
     "large": scenarios.large_groups,
     "bot": bot.answers,
+    "replicas": replicas.replicas,
 }
 
 
