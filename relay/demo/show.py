@@ -34,8 +34,7 @@ TOKEN = "demo-webhook-token"  # noqa: S105  it opens the demo on loopback alone
 _STOP_WITHIN = 0.8
 _OPEN_WITHIN = 120.0
 _SWIFT = {"per_second": 20, "per_minute": 1000}
-_TITLE = "{{ (alerts | first).name }} · {{ labels.service }}"  # the worst alert comes first
-_HEADLINE = "{{ words.mark }} {{ words.level | capitalize }}: " + _TITLE  # in Slack a title is the whole headline
+_TITLE = "{{ words.level | capitalize }}: {{ (alerts | first).name }} · {{ labels.service }}"  # the worst comes first
 _SUBJECT = "Call centre: {{ group_labels.service }} in trouble"
 
 
@@ -181,7 +180,7 @@ class Show:
             },
             "channels": {
                 "oncall-chat": {"type": "telegram", "chat_id": CHAT, "title": _TITLE, **common},
-                "team-slack": {"type": "slack", "channel": f"#{CHANNEL}", "title": _HEADLINE, **common},
+                "team-slack": {"type": "slack", "channel": f"#{CHANNEL}", "title": _TITLE, **common},
                 "ops-mail": {"type": "email", "to": ["ops@callcentre.example"], "subject": _SUBJECT, **common},
             },
             "routes": [

@@ -113,6 +113,7 @@ MESSAGES: dict[str, Callable[[], Notice]] = {
 }
 OPTIONS: dict[str, dict[str, object]] = {
     "single_titled": {"title": "Night shift: DiskFull <db-3>"},
+    "repeat_titled": {"title": "Night shift: DiskFull <db-3>"},
     "single_with_text_links": {"text_links": [("Runbook", "http://wiki/disk?a=1&b=2"), ("Bad", "javascript:alert(1)")]},
 }
 REPLIES: dict[str, Callable[[], Notice]] = {
@@ -123,6 +124,7 @@ REPLIES: dict[str, Callable[[], Notice]] = {
     "all_resolved": lambda: reply(single(state=AlertState.RESOLVED), all_resolved=True),
     "no_longer_reported": lambda: reply(single(state=AlertState.UNREPORTED, ends_at=NOW), all_resolved=True),
     "repeat": lambda: reply(single(), repeat=True),
+    "repeat_titled": lambda: reply(single(), repeat=True),
     "repeat_partly_acked": lambda: reply(mixed(), repeat=True),
     "late": lambda: make_notice(kind=Kind.REPLY, changes=Changes(fired=make_incident_view().alerts), late=NIGHT),
     "nasty_characters": lambda: reply(

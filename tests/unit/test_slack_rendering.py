@@ -126,13 +126,19 @@ def test_each_reader_sees_local_times_and_the_fallback_has_the_channels_zone(ren
     assert "2025-11-21 06:12 MSK" in content.text
 
 
-def test_the_title_of_the_config_replaces_the_headline_and_is_text(renderer: Renderer) -> None:
+def test_the_title_of_the_config_is_the_headline_behind_the_mark_and_is_text(renderer: Renderer) -> None:
     content = compose(renderer, make_notice(), title="Night: {{ words.name }} <!here> & *co*\n# x")
-    assert content.blocks[0]["text"]["text"] == "Night: DiskFull <!here> & *co* # x"
-    assert content.text.startswith("Night: DiskFull &lt;!here&gt; &amp; *co*")
+    assert content.blocks[0]["text"]["text"] == "🔴 Night: DiskFull <!here> & *co* # x"
+    assert content.text.startswith("🔴 Night: DiskFull &lt;!here&gt; &amp; *co*")
     assert rules.mentions(content.message) == []
     broken = compose(renderer, make_notice(), title="{{ 1 / 0 }}")
     assert broken.blocks[0]["text"]["text"].startswith("🔴 Critical: DiskFull")
+
+
+def test_an_answer_calls_the_incident_by_the_title_of_the_config(renderer: Renderer) -> None:
+    over = CASES["reply.all_resolved"]()
+    assert "all resolved: *Night: DiskFull* · after" in shown(compose(renderer, over, title="Night: {{ words.name }}"))
+    assert "1 of 3 acked: *Night: DiskFull*" in shown(compose(renderer, reply(repeat=True), title="Night: DiskFull"))
 
 
 def test_links_are_buttons_and_what_is_no_link_is_left_out(renderer: Renderer) -> None:

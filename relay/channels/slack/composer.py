@@ -45,10 +45,11 @@ class Composer:
         return self._parsed(template, notice) or self._parsed(f"builtin/{template}", notice)
 
     def _parsed(self, template: str, notice: Notice) -> list[Block]:
+        title = self._inline(self._options.title, notice)
         living = notice.kind in (Kind.NEW, Kind.EDIT)
         return parse_blocks(
-            self._render(template, notice, "mrkdwn"),
-            headline=self._title(notice) if living else "",
+            self._render(template, notice, "mrkdwn", title),
+            headline=f"{self._inline('{{ words.mark }}', notice)} {title}" if living and title else "",
             buttons=not notice.plain,
             broadcast=not notice.silent,
         )
@@ -60,13 +61,13 @@ class Composer:
         head = body[: MAX_DOCUMENT - 4]
         return head[: head.rfind(b"\n") + 1] + "…\n".encode()
 
-    def _title(self, notice: Notice) -> str:
-        if not self._options.title:
+    def _inline(self, source: str | None, notice: Notice) -> str:
+        if not source:
             return ""
-        zone, language = self._options.zone, self._options.language
-        return shorten(self._renderer.render_inline(self._options.title, notice, language=language, zone=zone), 300)
+        text = self._renderer.render_inline(source, notice, language=self._options.language, zone=self._options.zone)
+        return shorten(text, 300)
 
-    def _render(self, template: str, notice: Notice, markup: Any) -> str:
+    def _render(self, template: str, notice: Notice, markup: Any, title: str = "") -> str:
         return self._renderer.render(
             template,
             notice,
@@ -76,6 +77,7 @@ class Composer:
             options={
                 "slack": Dialect(self._options.zone, plain=notice.plain),
                 "listed": LISTED,
+                "title": title,
                 "news": notice.kind is Kind.NEW and notice.remote is not None,  # the next message of a webhook
             },
         )
