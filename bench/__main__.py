@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import bot, replicas, scenarios
+from bench import bot, replicas, scenarios, storm
 from bench.scenarios import Row
 from relay import logs
 
@@ -23,6 +23,7 @@ ALL = {
     "large": scenarios.large_groups,
     "bot": bot.answers,
     "replicas": replicas.replicas,
+    "storm": storm.storm,
 }
 
 

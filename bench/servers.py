@@ -21,6 +21,7 @@ from relay.demo.telegram import TOKEN as TELEGRAM_TOKEN
 ALERTMANAGERS = ("prometheus-alertmanager", "alertmanager")
 ROOT = Path(__file__).resolve().parent.parent
 CHAT = -1001
+QUIET = yaml.safe_dump({"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]})
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,13 @@ async def echo_bot(telegram: str) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def alertmanager_server(folder: Path) -> AsyncIterator[str]:
-    """The address of a real Alertmanager that keeps what it is told and sends it nowhere."""
+async def alertmanager_server(folder: Path, config: str = QUIET) -> AsyncIterator[str]:
+    """The address of a real Alertmanager; unless told otherwise it sends nothing anywhere."""
     program = next((path for name in ALERTMANAGERS if (path := shutil.which(name))), None)
     if program is None:
         raise RuntimeError("there is no Alertmanager: run `make servers`")
     folder.mkdir(parents=True, exist_ok=True)
-    quiet = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
-    (folder / "alertmanager.yml").write_text(yaml.safe_dump(quiet))
+    (folder / "alertmanager.yml").write_text(config)
     log = folder / "alertmanager.log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(

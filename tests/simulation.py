@@ -95,7 +95,7 @@ class Simulation:
 
 
 @asynccontextmanager
-async def simulate(state: State, channels: Sequence[Channel]) -> AsyncIterator[Simulation]:
+async def simulate(state: State, channels: Sequence[Any]) -> AsyncIterator[Simulation]:
     simulation = Simulation(state, channels)
     try:
         yield simulation

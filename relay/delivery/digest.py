@@ -83,9 +83,9 @@ class Digests:
             if row.calm_since != decision.calm_since:
                 await self._around.database.write(save_digest, replace(row, calm_since=decision.calm_since), lease)
                 return True
-        if await self._advance([row for row in seen.storms if row.head is None], lease, keep=0):
-            return True
         if seen.urgent is not None and decision.own and await self._tell_alone(seen.urgent, seen, lease, decision.own):
+            return True
+        if await self._advance([row for row in seen.storms if row.head is None], lease, keep=0):
             return True
         return await self._advance(self._unsettled(seen, STORM, CLOSING, AFTER), lease, keep=decision.own)
 

@@ -37,6 +37,7 @@ class Workspace:
             "auth.test": self._auth_test,
             "chat.postMessage": self._post,
             "chat.update": self._update,
+            "chat.delete": self._delete,
             "conversations.info": self._info,
             "conversations.list": self._list,
             "files.getUploadURLExternal": self._upload_url,
@@ -122,6 +123,19 @@ class Workspace:
         if "attachments" in args:
             message.attachments = attachments
         return {"channel": conversation.id, "ts": message.ts, "text": text}
+
+    def _delete(self, args: Args) -> dict[str, Any]:
+        self._scope("chat:write")
+        _known(args, "channel", "ts")
+        self._spend("update", self._rates.update_burst, self._rates.updates_per_second)
+        conversation = self._conversation(args.get("channel"), by_name=False)
+        message = conversation.find(args.get("ts"))
+        if message is None:
+            raise Refused("message_not_found")
+        if message.user != BOT_USER:
+            raise Refused("cant_delete_message")
+        conversation.messages.remove(message)
+        return {"channel": conversation.id, "ts": message.ts}
 
     def _info(self, args: Args) -> dict[str, Any]:
         self._scope("channels:read")

@@ -1,0 +1,145 @@
+"""A storm where it is not Telegram: a thread in Slack, few mails, one request with the counts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from relay.channels.email import EmailChannel, EmailOptions, MailServer, SmtpConfig
+from relay.channels.http import HttpChannel
+from relay.channels.http_options import HttpOptions
+from relay.channels.slack import SlackChannel
+from relay.channels.slack_options import SlackConfig, SlackOptions
+from relay.demo.mail import FakeMail
+from relay.demo.slack import FakeSlack
+from relay.rendering import Renderer
+from tests.fakes.gateway import FakeGateway
+from tests.simulation import Simulation, simulate
+from tests.state import APPENDING, LIVING, START, State, open_state, sqlite_engine
+from tests.storms import deliver, message
+
+
+@pytest.fixture
+async def state(tmp_path: Path) -> AsyncIterator[State]:
+    async with open_state(sqlite_engine(tmp_path), capabilities={"chat": APPENDING}) as opened:
+        yield opened
+
+
+def fires(simulation: Simulation, numbers: Iterable[int], at: float) -> None:
+    simulation.at(at, lambda: deliver(simulation.state, [message(number) for number in numbers]))
+
+
+def resolves(simulation: Simulation, numbers: Iterable[int], at: float) -> None:
+    ends = START + int(at * 1000)
+    messages = [message(number, firing=False, ends=ends) for number in numbers]
+    simulation.at(at, lambda: deliver(simulation.state, messages))
+
+
+def said(message: Any) -> str:
+    text: str = message.text
+    return json.dumps(message.blocks, ensure_ascii=False) + text
+
+
+@asynccontextmanager
+async def slack_storm(state: State, *, webhook: bool = False) -> AsyncIterator[tuple[Simulation, FakeSlack]]:
+    fake = FakeSlack(token="xoxb-1", clock=lambda: (state.clock() - START) / 1000)
+    await fake.start()
+    where = {"webhook_url": fake.webhook_url("alerts")} if webhook else {"channel": "#alerts"}
+    channel = SlackChannel(
+        "chat",
+        SlackOptions.model_validate({"type": "slack", **where}),
+        config=SlackConfig.model_validate({"bot_token": "xoxb-1", "api_url": fake.url}),
+        renderer=Renderer(),
+    )
+    try:
+        async with simulate(state, [channel]) as simulation:
+            yield simulation, fake
+    finally:
+        await fake.stop()
+
+
+async def test_in_slack_the_head_is_a_message_and_the_pages_are_its_thread(tmp_path: Path) -> None:
+    numbers = range(600)
+    async with open_state(sqlite_engine(tmp_path), capabilities={"chat": LIVING}) as state, slack_storm(state) as storm:
+        simulation, fake = storm
+        fires(simulation, numbers, at=1)
+        await simulation.run(61)
+        alerts = fake.channel("alerts")
+        [head] = [one for one in alerts.main if "Alert storm" in said(one)]
+        assert "600 groups" in said(head)
+        assert len([one for one in alerts.main if "Critical: Alert" in said(one)]) == 5
+        thread = [one for one in alerts.messages if one.thread_ts == head.ts]
+        assert all(f"node-{number:04}" in "".join(map(said, [*alerts.main, *thread])) for number in numbers)
+        resolves(simulation, numbers, at=100)
+        await simulation.run(130)
+        assert "600 resolved" in said(head)
+        await simulation.run(190)
+        assert not [one for one in alerts.messages if re.search("🟠|🟡", said(one))]
+        await simulation.run(400)
+        assert "The alert storm is over" in said(head)
+        assert [one.files for one in alerts.messages if one.thread_ts == head.ts if one.files]
+        labels = {"channel": "chat", "type": "slack", "reason": "rate_limited"}
+        assert simulation.registry.get_sample_value("relay_notification_failures_total", labels) == 0
+
+
+async def test_a_slack_webhook_is_posted_one_digest_a_minute_until_every_name_was_told(state: State) -> None:
+    async with slack_storm(state, webhook=True) as (simulation, fake):
+        fires(simulation, range(100, 700), at=1)
+        await simulation.run(200)
+        texts = "".join(said(one) for one in fake.channel("alerts").main)
+        assert all(f"node-{number:04}" in texts for number in range(100, 700))
+        assert len(fake.channel("alerts").main) <= 5
+
+
+async def test_a_storm_is_one_mail_a_minute_at_most_and_the_first_names_every_group(state: State) -> None:
+    fake = FakeMail()
+    await fake.start()
+    server = MailServer(SmtpConfig.model_validate(
+        {"host": "127.0.0.1", "port": fake.port, "from": "alerts@example.org", "tls": "none"}
+    ))  # fmt: skip
+    options = EmailOptions.model_validate({"type": "email", "to": ["ops@example.org"]})
+    channel = EmailChannel(name="chat", options=options, server=server, renderer=Renderer())
+    async with simulate(state, [channel]) as simulation:
+        fires(simulation, range(100, 400), at=1)
+        resolves(simulation, range(100, 350), at=30)
+        await simulation.run(59)
+        assert len(fake.mailbox) == 1
+        [digest] = fake.mailbox
+        assert "Alert storm" in digest.message["Subject"]
+        [table] = [part for part in digest.message.walk() if part.get_filename()]
+        names = table.get_payload(decode=True)
+        assert isinstance(names, bytes)
+        assert all(f"node-{number:04}" in names.decode() for number in range(100, 400))
+        await simulation.run(125)
+        assert len(fake.mailbox) == 2
+        assert "50 firing, 250 resolved" in str(fake.mailbox[1].message.get_body(("plain",)))
+        assert fake.mailbox[0].message["Message-ID"] != fake.mailbox[1].message["Message-ID"]
+    await fake.stop()
+
+
+async def test_an_http_channel_with_limits_gets_one_request_with_the_counts(state: State) -> None:
+    gateway = FakeGateway()
+    await gateway.start()
+    options = {
+        "type": "http",
+        "url": gateway.url,
+        "limits": {"per_minute": 10},
+        "content_type": "text/plain",
+        "body": "{{ words.name }}: {{ words.counts }}",
+    }
+    async with aiohttp.ClientSession() as session:
+        channel = HttpChannel(
+            name="chat", options=HttpOptions.model_validate(options), renderer=Renderer(), session=session
+        )
+        async with simulate(state, [channel]) as simulation:
+            fires(simulation, range(100, 400), at=1)
+            await simulation.run(55)
+    assert [request.body.decode() for request in gateway.journal] == ["Alert storm: 300 firing"]
+    await gateway.stop()
