@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import signal
 
 import uvloop
 
 from relay import logs
+from relay.app.memory import freeze_imports, give_back
 from relay.app.relay import Relay
 from relay.config import Config
 from relay.store.database import StoreUnavailable
@@ -31,7 +31,7 @@ async def _serve(config: Config, listen: str | None) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, relay.request_stop)
-    settling = asyncio.create_task(settle_memory(relay), name="memory")
+    settling = asyncio.create_task(_keep_small(relay), name="memory")
     try:
         await relay.wait()
     except Exception:
@@ -43,10 +43,11 @@ async def _serve(config: Config, listen: str | None) -> int:
 
 
 async def settle_memory(relay: Relay) -> None:
-    """What was imported stays: walking it again at every full collection would stop the event loop for 50 ms and more.
-
-    Small collections are made rarer, too: a webhook of 5,000 alerts is many objects and no garbage cycles.
-    """
+    """Once everything is imported."""
     await relay.opened.wait()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    freeze_imports()
+
+
+async def _keep_small(relay: Relay) -> None:
+    await settle_memory(relay)
+    await give_back()
