@@ -82,8 +82,10 @@ class BotRelay:
     async def stop(self) -> None:
         await self.relay.stop()
 
-    async def restart(self) -> None:
+    async def restart(self, **sections: Any) -> None:
+        """With these sections of the config changed."""
         await self.stop()
+        self._sections |= sections
         await self.start()
 
     async def post(self, *alerts: Mapping[str, Any], key: str = "{}:{}", path: str = "/webhook", **more: Any) -> None:

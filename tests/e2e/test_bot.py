@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, select
 
+from relay.store.schema import history
 from tests.bot_relay import ANNA, BORIS, CHAT, EVE, OTHER, VERA, BotRelay, captions, code_in, open_bot_relay
 from tests.state import wire_alert
 
@@ -197,6 +199,10 @@ async def test_status_and_stats_answer(bot: BotRelay) -> None:
     stats = await bot.ask(VERA, "/stats")
     assert "1 × DiskFull" in stats.text
     assert "acked 1" in stats.text
+    now = int(time.time() * 1000)
+    await bot.post(wire_alert(firing=False, instance="db-1", starts=now - 5000, ends=now + 1))
+    await bot.telegram.until(lambda: message.text.startswith("🟢"))
+    assert "resolved after" in (await bot.ask(VERA, "/stats 1h")).text
     assert "/stats 7d" in (await bot.ask(VERA, "/stats soon")).text
 
 
@@ -219,3 +225,41 @@ async def test_an_update_that_cannot_be_read_hides_no_other(bot: BotRelay) -> No
     assert str(EVE) in (await bot.ask(EVE, "/whoami")).text
     await bot.telegram.until(lambda: not bot.telegram.updates.pending)
     assert (await bot.health())["bot"]["last_error"] is None
+
+
+async def test_a_chats_role_holds_for_its_members_and_each_tap_is_judged_anew(tmp_path: Path) -> None:
+    async with open_bot_relay(tmp_path, chats=[{"chat_id": CHAT, "role": "responder"}]) as bot:
+        message = await bot.fire()
+        assert (await bot.press(message, "Ack", EVE)).text == "You have it: DiskFull"
+        await bot.telegram.until(lambda: "Unack" in captions(message))
+        assert "I do not know you" in (await bot.ask(EVE, "/alerts", chat_id=OTHER)).text
+        await bot.restart(chats=[])
+        assert "I do not know you" in (await bot.press(message, "Unack", EVE)).text
+        assert "👤" in message.text
+
+
+async def test_a_channels_post_is_told_why_nothing_is_done_and_refusals_are_kept(bot: BotRelay) -> None:
+    message = await bot.fire()
+    code = code_in(message)
+    chat = {**bot.telegram.chat(CHAT).wire(), "type": "channel"}
+    post = {"message_id": 999, "date": int(time.time()), "chat": chat, "sender_chat": chat, "text": f"/ack {code}"}
+    bot.telegram.updates.push("channel_post", post)
+    await bot.telegram.until(lambda: "Nobody can tell who" in bot.messages[-1].text)
+    await bot.ask(VERA, f"/ack {code}")
+
+    def refusals(conn: Connection) -> list[tuple[str, str]]:
+        found = select(history.c.actor, history.c.detail).where(history.c.kind == "refused").order_by(history.c.id)
+        return [(row.actor, row.detail) for row in conn.execute(found)]
+
+    kept = await bot.relay.database.read(refusals)
+    assert [detail for _, detail in kept] == [f"/ack {code} in chat {CHAT}"] * 2
+    assert kept[1][0] == "vera"
+    assert "👤" not in message.text
+
+
+async def test_a_private_chat_speaks_the_persons_language(bot: BotRelay) -> None:
+    bot.telegram.add_chat(ANNA, "private")
+    update = bot.telegram.chat(ANNA).wire_message(bot.telegram.user_sends(ANNA, ANNA, "hello"))
+    said = {**update, "message_id": 77, "text": "/whoami", "from": {**update["from"], "language_code": "ru-RU"}}
+    bot.telegram.updates.push("message", said)
+    await bot.telegram.until(lambda: "Ваша роль: responder" in bot.telegram.chat(ANNA).messages[-1].text)

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from relay.alerts import fingerprint_of
+from relay.clock import HOUR
 from relay.demo.telegram import Message
 from tests.bot_relay import ANNA, BORIS, CHAT, EVE, VERA, BotRelay, captions, code_in, open_bot_relay
 from tests.relay_process import fire
@@ -212,9 +213,10 @@ async def test_what_cannot_be_read_is_one_line_with_an_example(chat: Silences, t
     assert await chat.listed() == []
 
 
-async def test_a_silence_of_nearly_everything_needs_a_second_confirmation(chat: Silences) -> None:
+@pytest.mark.parametrize("matchers", ["alertname!=Other", 'alertname=~".+"', "a!=b c!=d"])
+async def test_a_silence_of_nearly_everything_needs_a_second_confirmation(chat: Silences, matchers: str) -> None:
     await chat.fire(ONE, TWO)
-    preview = await chat.bot.ask(BORIS, "/silence 1h alertname!=Other")
+    preview = await chat.bot.ask(BORIS, f"/silence 1h {matchers}")
     await chat.bot.press(preview, "Confirm", BORIS)
     await chat.bot.telegram.until(lambda: "Really?" in preview.text)
     assert await chat.listed() == []
@@ -246,6 +248,13 @@ async def test_silences_are_listed_prolonged_and_ended_with_all_else_kept(chat: 
     await chat.bot.telegram.until(lambda: "Silenced until" in answer.text)
     [again] = await chat.listed()
     assert again["matchers"] == made["matchers"]
+    assert again["id"] != made["id"]
+    await chat.bot.press(answer, "+1h", BORIS)
+    await chat.bot.telegram.until(lambda: len(answer.edits) >= 2)
+    [followed] = await chat.listed()
+    assert followed["id"] == again["id"]
+    assert followed["endsAt"] > again["endsAt"]
+    assert "boris: why" in (await chat.bot.ask(VERA, f"/alert {code_in(chat.bot.messages[0])}")).text
 
 
 async def test_an_alertmanager_that_is_away_keeps_the_draft(
@@ -256,7 +265,10 @@ async def test_an_alertmanager_that_is_away_keeps_the_draft(
     start_alertmanager.stop(chat.urls[0])
     await chat.bot.press(draft, "Confirm")
     await chat.bot.telegram.until(lambda: "cannot be reached" in draft.text)
-    assert "cannot be reached" in (await chat.bot.ask(VERA, "/alerts")).text
+    last = await chat.bot.ask(VERA, "/alerts")
+    assert "cannot be reached" in last.text
+    assert "This is what was known at " in last.text
+    assert "DiskFull" in last.text
     assert "cannot be reached" in (await chat.bot.ask(VERA, "/status")).text
     start_alertmanager(NOBODY, port=int(chat.urls[0].rpartition(":")[2]))
     await fire(chat.urls[0], ONE)
@@ -394,3 +406,32 @@ async def test_what_people_do_to_a_silence_is_in_the_timeline_of_every_incident_
             "silence ended by anna",
         ]
     assert "silence" not in (await chat.bot.ask(VERA, f"/alert {code_in(other)}")).text
+
+
+async def test_a_draft_that_nobody_touched_for_an_hour_is_forgotten(chat: Silences) -> None:
+    draft = await chat.walk(await chat.fire(ONE))
+    await chat.preview(draft)
+    chat.bot.clock.by += HOUR + 1
+    assert "no longer works" in (await chat.bot.press(draft, "Confirm")).text
+    assert await chat.listed() == []
+
+
+async def test_only_lengths_that_the_role_may_choose_are_offered(
+    tmp_path: Path, start_alertmanager: AlertmanagerStarter
+) -> None:
+    bounds = {"max_silence": {"responder": "1h"}}
+    async with open_silences(tmp_path, [start_alertmanager(NOBODY)], bot=bounds) as chat:
+        message = await chat.fire(ONE)
+        offered = {}
+        for user in (ANNA, BORIS):
+            known = len(chat.bot.messages)
+            await chat.bot.press(message, "Silence", user)
+            await chat.bot.telegram.until(lambda known=known: len(chat.bot.messages) > known)  # type: ignore[misc]  # as default
+            offered[user] = [one for one in captions(chat.bot.messages[known]) if one[0].isdigit()]
+        assert offered == {ANNA: ["15m", "1h"], BORIS: ["15m", "1h", "2h", "4h", "24h"]}
+        draft = chat.bot.messages[-2]
+        draft.buttons.append([{**draft.buttons[0][0], "text": "Forged"}])
+        forged = draft.buttons[-1][0]
+        forged["callback_data"] = forged["callback_data"].replace(":d15m", ":d4h")
+        await chat.bot.press(draft, "Forged")
+        await chat.bot.telegram.until(lambda: "Your role may silence for 1h at most." in chat.bot.messages[-1].text)

@@ -8,10 +8,11 @@ from typing import Any
 
 import aiohttp
 
+from relay.bot.chores import EVERY
 from relay.clock import system_clock
 from relay.demo.alertmanager import FakeAlertmanager
 from relay.matchers import Matcher
-from tests.bot_relay import ANNA, BORIS, CHAT, VERA, captions, code_in, open_bot_relay
+from tests.bot_relay import ANNA, BORIS, CHAT, VERA, BotRelay, captions, code_in, open_bot_relay
 from tests.relay_process import fire
 from tests.servers import AlertmanagerStarter
 from tests.state import wire_alert
@@ -45,6 +46,31 @@ async def test_an_ack_is_mirrored_and_its_silence_ends_with_it(
         await bot.press(message, "Unack", BORIS)
         await bot.telegram.until(lambda: "🔕" not in message.text)
         assert await silences(url) == []
+
+
+async def test_of_two_replicas_one_keeps_the_mirrors_and_one_answers(
+    tmp_path: Path, start_alertmanager: AlertmanagerStarter, postgres_url: str
+) -> None:
+    url = start_alertmanager(NOBODY)
+    await fire(url, LABELS)
+    sections = cluster(url, bot={"ack_silence": True}, database={"url": postgres_url})
+    async with open_bot_relay(tmp_path, **sections) as bot:
+        other = BotRelay(bot.telegram, tmp_path, sections)
+        await other.start()
+        try:
+            message = await bot.fire(instance="db-1")
+            assert (await bot.press(message, "Ack")).text == "You have it: DiskFull"
+            await bot.telegram.until(lambda: "🔕" in message.text)
+            await asyncio.sleep(2 * EVERY)  # both had their rounds
+            [mirror] = await silences(url)
+            assert mirror["createdBy"] == "anna"
+            assert len([one for one in bot.messages if "DiskFull" in one.text]) == 1
+            await bot.stop()  # the other takes over: both leases
+            assert (await bot.press(message, "Unack", BORIS)).text == "Given back: DiskFull"
+            await bot.telegram.until(lambda: "🔕" not in message.text)
+            assert await silences(url) == []
+        finally:
+            await other.stop()
 
 
 async def test_a_silence_that_ends_while_its_alerts_fire_is_told_once_with_a_button_to_prolong(tmp_path: Path) -> None:
