@@ -73,12 +73,16 @@ class DigestBooks:
             record_success(conn, channel.name, now)
 
         await self._write(work)
-        outcome = "edited" if call.kind in ("edit", "remove") else "sent"
-        self._around.metrics.notifications.labels(channel.name, channel.type, outcome).inc()
+        metrics, outcome = self._around.metrics, "edited" if call.kind in ("edit", "remove") else "sent"
+        metrics.notifications.labels(channel.name, channel.type, outcome).inc()
         for entry in shown:
             delay = max(now - (entry.waiting or now), 0) / SECOND
-            self._around.metrics.notification_delay_seconds.labels(channel.type).observe(delay)
+            metrics.notification_delay_seconds.labels(channel.type).observe(delay)
         self._log.info(f"digest {outcome}", **_what(attempt), shown=len(shown))
+        if sent.refused:
+            metrics.notification_failures.labels(channel.name, channel.type, "not_found").inc()
+            refused = "; ".join(f"{who}: {why}" for who, why in sent.refused.items())
+            self._log.warning("digest refused for good", **_what(attempt), error=refused)
 
     async def _failed(self, attempt: DigestAttempt, error: DeliveryError) -> None:
         row, channel, now = attempt.row, attempt.channel, self._around.clock()

@@ -60,6 +60,7 @@ def _entries(conn: Connection, members: ColumnElement[bool], row: DigestRow, now
             posts.c.incident_id,
             posts.c.remote.is_not(None).label("own"),
             posts.c.since,
+            posts.c.quiet,
             and_(posts.c.digest_id == row.id, posts.c.announced_rev >= alert_groups.c.revision).label("told"),
             alert_groups.c.code,
             alert_groups.c.alertmanager,
@@ -91,7 +92,7 @@ def _count(tally: _Tally, row: Any, *, silent: bool) -> None:
 
 
 def _entry(head: Any, tally: _Tally, now: Millis) -> DigestEntry:
-    alert: AlertView = view_of_alert(tally.row, silent=tally.silent, now=now)
+    alert: AlertView = view_of_alert(tally.row, silent=tally.silent or head.quiet, now=now)
     return DigestEntry(
         post_id=head.id,
         revision=head.revision,

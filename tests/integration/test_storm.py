@@ -14,11 +14,16 @@ from aiogram import Bot
 from relay.bot.digest_keyboard import digest_keyboard
 from relay.channels.telegram.channel import TelegramChannel, open_bot
 from relay.channels.telegram_options import TelegramConfig, TelegramOptions
+from relay.clock import MINUTE
 from relay.demo.telegram import FakeTelegram
+from relay.ingest.policy import Policy
+from relay.ingest.reconcile import reroute_incident
 from relay.rendering import Renderer
-from relay.routing import RouteConfig
+from relay.routing import RouteConfig, Router
+from relay.severity import SeverityMap
+from relay.store.held import open_incidents
 from tests.simulation import Simulation, simulate
-from tests.state import LIVING, START, State, open_state, postgres_engine, sqlite_engine
+from tests.state import LIVING, START, FakeClock, State, open_state, postgres_engine, sqlite_engine
 from tests.storms import CRITICALS, GROUPS, deliver, message
 
 CHAT = -1001
@@ -313,3 +318,31 @@ async def test_a_digest_that_the_chat_does_not_take_costs_no_alert(storm: Storm)
     await storm.simulation.run(200)
     assert named(storm, range(100, 130))
     assert len(storm.messages) == 30
+
+
+@pytest.mark.parametrize("second", [0, 5.5, 6.5, 8])
+async def test_a_crash_during_a_call_doubles_that_one_message_at_most(storm: Storm, second: float) -> None:
+    """The chat took the message and nobody knows: a critical incident's, the head, a page."""
+    storm.fires(range(300), at=1)
+    storm.at(second, lambda: storm.telegram.fail_next("sendMessage", after=True, reset=True))
+    await storm.simulation.run(61)
+    assert named(storm, range(300))
+    texts = [one.text.splitlines()[0] for one in storm.messages]
+    assert len(texts) - len(set(texts)) <= 1
+
+
+async def test_a_channel_that_is_new_in_the_config_gets_a_digest_without_sound(tmp_path: Path) -> None:
+    before = [RouteConfig(channels=["old"])]
+    async with open_state(sqlite_engine(tmp_path), routes=before, capabilities={"old": LIVING}) as state:
+        await deliver(state, [message(number) for number in range(100, 160)])
+    severities = SeverityMap()
+    policy = Policy(
+        router=Router([RouteConfig(channels=["chat"])], severities), severities=severities, reopen={"chat": 0, "old": 0}
+    )
+    later = FakeClock(START + MINUTE)
+    async with open_state(sqlite_engine(tmp_path), clock=later) as state, opened(state) as storm:
+        for incident_id in await state.database.read(open_incidents):
+            await state.database.write(reroute_incident, policy, state.new_id, state.clock, incident_id)
+        await storm.simulation.run(90)
+        assert "60 groups" in storm.head.text
+        assert all(one.silent for one in storm.messages)
