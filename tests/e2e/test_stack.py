@@ -112,7 +112,7 @@ async def test_a_config_of_ones_own_gets_the_alerts_of_the_players(tmp_path: Pat
     mail = FakeMail()
     await mail.start()
     config = {
-        "server": {"auth": {"bearer_token": "token-of-my-own"}},
+        "server": {"ops_listen": "127.0.0.1:0", "auth": {"bearer_token": "token-of-my-own"}},
         "database": {"url": f"sqlite:///{tmp_path}/own.db"},
         "alertmanagers": [{"name": "mine", "urls": ["http://alertmanager:9093"]}],
         "smtp": {"host": mail.host, "port": mail.port, "from": "relay@example.org", "tls": "none"},
@@ -132,6 +132,20 @@ async def test_a_config_of_ones_own_gets_the_alerts_of_the_players(tmp_path: Pat
                     await asyncio.sleep(0.2)
     finally:
         await mail.stop()
+
+
+async def test_a_config_without_a_token_for_webhooks_is_told(tmp_path: Path) -> None:
+    config = {
+        "server": {"auth": {"basic": {"username": "alertmanager", "password": "secret"}}},
+        "smtp": {"host": "127.0.0.1", "port": 9, "from": "relay@example.org", "tls": "none"},
+        "channels": {"mail": {"type": "email", "to": ["ops@example.org"]}},
+        "routes": [{"channels": ["mail"]}],
+    }
+    (tmp_path / "relay.yml").write_text(yaml.safe_dump(config))
+    async with running(tmp_path, "--free-ports", "--config", str(tmp_path / "relay.yml")) as process:
+        code, errors = await told(process)
+    assert code == 1
+    assert errors == "server.auth has no bearer_token, which the Alertmanager of this stack posts with\n"
 
 
 async def told(process: asyncio.subprocess.Process) -> tuple[int | None, str]:

@@ -83,7 +83,7 @@ class Stack:
             config = load(path, {**self.stand_ins.secrets, "RELAY_WEBHOOK_TOKEN": secrets.token_urlsafe()})
         known = config.alertmanagers[:1]
         here = [one.model_copy(update={"urls": [f"http://{self._addresses.alertmanager}"]}) for one in known]
-        server = config.server.model_copy(update={"listen": self._addresses.relay})
+        server = config.server.model_copy(update={"listen": self._addresses.relay, "ops_listen": None})
         name = f"/{known[0].name}" if known else ""
         config = config.model_copy(update={"server": server, "alertmanagers": here})
         return config, f"http://{self._addresses.relay}/webhook{name}"
@@ -97,10 +97,12 @@ class Stack:
         self.urls["relay"] = f"http://{self._addresses.relay}"
 
     async def _start_alertmanager(self, config: Config, webhook: str) -> None:
+        auth = config.server.auth
+        if not auth.tokens and not auth.allow_anonymous:
+            raise RuntimeError("server.auth has no bearer_token, which the Alertmanager of this stack posts with")
         token = self.folder / "webhook_token"
         token.touch(mode=0o600)
-        tokens = config.server.auth.tokens
-        token.write_text(tokens[0].get_secret_value() if tokens else "anonymous", encoding="utf-8")
+        token.write_text(auth.tokens[0].get_secret_value() if auth.tokens else "anonymous", encoding="utf-8")
         text = self._shipped.alertmanager(webhook, token)
         storage = f"--storage.path={self.folder / 'alertmanager'}"
         words = [self._plan.alertmanager, storage, "--cluster.listen-address="]
