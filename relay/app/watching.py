@@ -104,7 +104,7 @@ class Watching:
         """First of all, dead letters of a channel that has changed live again, and new watchdogs cease to be messages."""
         around = self._around
         reconciler = Reconciler(around.policy, around.new_id, around.clock)
-        digests = await asyncio.to_thread(_digests, around.config)
+        digests = await asyncio.to_thread(channel_digests, around.config)
         while not stopping.is_set():
             now = around.clock()
             try:
@@ -150,15 +150,13 @@ def _watchdogs(config: Config) -> Mapping[str, Sequence[Matcher]]:
     }
 
 
-def _digests(config: Config) -> Mapping[str, str]:
+def channel_digests(config: Config) -> Mapping[str, str]:
+    """By channel, what changes with whatever the config says of it or of its platform, secrets included."""
     return {name: _digest(config, options) for name, options in config.channels.items()}
 
 
 def _digest(config: Config, options: AnyChannelOptions) -> str:
-    """Changes with whatever the config says of a channel, its secrets too.
-
-    It takes a while on purpose (30 ms): it is stored, and must not help anybody to guess a password.
-    """
+    """It takes a while on purpose (30 ms): it is stored, and must not help anybody to guess a password."""
     platform: Any = getattr(config, _PLATFORMS.get(options.type, ""), None)
     sections = [section for section in (options, platform) if section is not None]
     shown = "\n".join(section.model_dump_json() for section in sections)

@@ -17,7 +17,9 @@ from relay.ingest.reconcile import reroute_incident
 from relay.matchers import parse_matchers
 from relay.routing import RouteConfig
 from relay.store.database import Connection
+from relay.store.deliveries import retry_delivery
 from relay.store.held import open_incidents
+from relay.store.posts import Failure, record_failure
 from relay.store.sqlite import SqliteEngine
 from tests.state import FakeClock, postgres_engine, sqlite_engine, wire_alert, wire_message
 from tests.watching import AWAY, KICKED, Plan, Watch, open_watch, watch_over
@@ -230,6 +232,22 @@ async def test_the_fallback_of_the_fallback_is_used_when_both_fail(opened: Open)
         await watch.state.post(wire_alert(summary="disk full"))
         await watch.rounds()
         assert "mail new: disk full" in await told_at(watch, "mail")
+
+
+async def test_a_critical_that_was_given_up_is_shown_at_the_fallback_and_told_until_nothing_is_left(
+    opened: Open,
+) -> None:
+    async with opened(STOOD_IN) as watch:
+        await watch.state.post(wire_alert(summary="disk full"))
+        due = await watch.state.due()
+        assert due is not None
+        refused = Failure(reason="not_found", detail="550 no such user", due_at=None)
+        await watch.state.database.write(record_failure, due.post.id, refused, None)
+        await watch.rounds()
+        assert await told_at(watch, "team") == ["team new: Posts of chat were given up", "team new: disk full"]
+        await watch.state.database.write(retry_delivery, due.post.id, watch.state.clock())
+        await watch.rounds()
+        assert await told_at(watch, "team") == ["team edit: Posts of chat were given up (resolved)"]
 
 
 async def test_a_restart_keeps_what_is_shown_at_the_fallback(opened: Open) -> None:
