@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func, or_, select, update
 
 from relay.clock import MINUTE, SECOND, Millis
 from relay.notification import AlertState, AlertView, IncidentView
@@ -133,7 +133,11 @@ def _alerts(conn: Connection, incident_id: int, channel: str | None, now: Millis
 
 
 def alert_rows(conn: Connection, where: ColumnElement[bool], channel: str | None) -> Iterator[tuple[Any, bool]]:
-    """The alerts of some incidents that are routed to the channel (None: to any), and whether silently."""
+    """The alerts of some incidents that are routed to the channel (None: to any), and whether silently.
+
+    A run that goes on in a later incident of its group is over for the earlier one, of whose message nobody would hear.
+    """
+    reopened_later = and_(episodes.c.ends_at.is_(None), memberships.c.open.is_(False), memberships.c.left_rev == 0)
     statement = (
         select(
             memberships.c.incident_id,
@@ -158,7 +162,7 @@ def alert_rows(conn: Connection, where: ColumnElement[bool], channel: str | None
             (alerts.c.episode_id == memberships.c.episode_id).label("current"),
             episodes.c.number,
             episodes.c.starts_at,
-            episodes.c.ends_at,
+            case((reopened_later, alerts.c.ends_at), else_=episodes.c.ends_at).label("ends_at"),
             episodes.c.acked_by,
             episodes.c.acked_at,
             episodes.c.ack_note,

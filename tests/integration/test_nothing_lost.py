@@ -61,3 +61,19 @@ async def test_one_message_in_which_the_only_alert_resolves_and_another_fires(tm
         await state.post(wire_alert("Second", firing=False, ends=state.clock()))
         [*_, (_, _, view)] = await state.show()
         assert not view.open
+
+
+async def test_the_message_of_a_closed_incident_stays_resolved_when_its_alert_is_reopened_in_a_new_one(
+    tmp_path: Path,
+) -> None:
+    """A peer repeats the alert long after; meanwhile the destination was away, so the end was not shown yet."""
+    async with open_state(sqlite_engine(tmp_path), has_api=False) as state:
+        alert = wire_alert()
+        await state.post(alert)
+        await state.show()
+        await state.post(wire_alert(firing=False, ends=state.clock()))
+        state.clock.advance(20 * MINUTE)
+        await state.post(alert)
+        views = {view.id: view for _, _, view in await state.show()}
+        old, new = (views[incident] for incident in sorted(views))
+        assert (old.open, new.open) == (False, True)
