@@ -63,11 +63,6 @@ class Matcher:
     def operator(self) -> str:
         return _OPERATORS[self.is_equal, self.is_regex]
 
-    @property
-    def quoted(self) -> bool:
-        """Whether the name is written in quotes, which Alertmanager reads from 0.27 on."""
-        return not _CLASSIC_NAME.fullmatch(self.name)
-
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether a label set fulfils this; a missing label counts as empty, as in Alertmanager."""
         return self.matches_value(labels.get(self.name, ""))
@@ -82,7 +77,7 @@ class Matcher:
         return self._regex.search(value.encode("utf-8", "replace")) is not None
 
     def __str__(self) -> str:
-        name = f'"{_escape(self.name)}"' if self.quoted else self.name
+        name = self.name if _CLASSIC_NAME.fullmatch(self.name) else f'"{_escape(self.name)}"'
         return f'{name}{self.operator}"{_escape(self.value)}"'
 
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from relay.alertmanager.answers import AlertState, Features, ListedAlert, Listing, Silence, SilenceState, Status
+from relay.alertmanager.answers import (
+    AlertState,
+    Features,
+    ListedAlert,
+    Listing,
+    Silence,
+    SilenceState,
+    Status,
+    needs_utf8,
+)
 from relay.alertmanager.client import Alertmanager
 from relay.alertmanager.errors import AlertmanagerError, AlertmanagerRefused, AlertmanagerUnreachable, SilenceNotFound
 from relay.alertmanager.guard import guard
@@ -23,6 +32,7 @@ __all__ = [
     "Status",
     "alert_link",
     "guard",
+    "needs_utf8",
     "silence_link",
     "silence_view_link",
 ]

@@ -33,6 +33,11 @@ class Features:
         return cls(utf8_names=number >= (0, 27), silence_annotations=number >= (0, 32))
 
 
+def needs_utf8(matcher: Matcher) -> bool:
+    """Whether its name is written in quotes, which not every version reads: `Features.utf8_names`."""
+    return str(matcher).startswith('"')
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """One peer: `uptime_since` is when its process started, `cluster_status` is ready, settling or disabled."""

@@ -20,6 +20,7 @@ from relay.alertmanager.answers import (
     Silence,
     SilenceState,
     Status,
+    needs_utf8,
     read_alert,
     read_receiver,
     read_silence,
@@ -199,14 +200,14 @@ class Alertmanager:
         """Filters there what it can, here what it cannot: quoted names are refused before 0.27 and in classic mode."""
         flags = [("active", active), ("silenced", silenced), ("inhibited", inhibited)]
         params = [(name, "true" if on else "false") for name, on in flags]
-        plain = [one for one in filters if not one.quoted]
+        plain = [one for one in filters if not needs_utf8(one)]
         try:
             answer = await self._peers.read(Call("alerts", "alerts", params=_with(params, filters)))
         except AlertmanagerRefused as refused:
             if refused.status != 400 or len(plain) == len(filters):
                 raise
             answer = await self._peers.read(Call("alerts", "alerts", params=_with(params, plain)))
-        quoted = [one for one in filters if one.quoted]
+        quoted = [one for one in filters if needs_utf8(one)]
         alerts = await self._list(answer, read_alert)
         return answer, tuple(alert for alert in alerts if all(one.matches(alert.labels) for one in quoted))
 

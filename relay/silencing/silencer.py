@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from relay.alertmanager import Alertmanager, AlertmanagerError, ListedAlert, Silence, guard
+from relay.alertmanager import Alertmanager, AlertmanagerError, ListedAlert, Silence, guard, needs_utf8
 from relay.clock import Clock, Millis
 from relay.ids import short_code
 from relay.matchers import Matcher
@@ -155,7 +155,7 @@ class Silencer:
 
     async def unreadable(self, alertmanager: str, matchers: Sequence[Matcher]) -> tuple[str, str] | None:
         """The version of an Alertmanager that is too old for one of the label names, and that name."""
-        name = next((one.name for one in matchers if one.quoted), None)
+        name = next((one.name for one in matchers if needs_utf8(one)), None)
         if name is None:
             return None
         status = await self._clusters[alertmanager].status()
