@@ -183,10 +183,10 @@ def test_the_relays_routes_name_only_labels_and_alerts_that_exist() -> None:
 def test_a_route_that_names_what_does_not_exist_is_told(tmp_path: Path) -> None:
     path = tmp_path / "relay.yml"
     text = EXAMPLE.read_text().replace('alertname="AbnormalAPISpend"', 'alertname="AbnormalSpend"')
-    path.write_text(text.replace("""['service="bgw"']""", """['servise="bgw"']"""))
+    path.write_text(text.replace("""['service="bgw"']""", """['system="bgw"']"""))
     assert route_faults(path) == [
         "relay.yml: routes[1]: no alert has alertname=AbnormalSpend",
-        "relay.yml: routes[7]: no alert has a label servise",
+        "relay.yml: routes[7]: no alert has a label system",
     ]
 
 
@@ -247,10 +247,10 @@ def test_titles_and_subjects_of_the_example_name_only_what_they_are_given() -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{{ lables.alertname }}", "t: there is no name lables"),
-        ("{{ labels.alername }}", "t: no alert has alername among its labels"),
-        ('{{ group_labels["servise"] }}', "t: no alert has servise among its group_labels"),
-        ("{{ annotations.sumary }}", "t: no alert has sumary among its annotations"),
+        ("{{ tags.alertname }}", "t: there is no name tags"),
+        ("{{ labels.nickname }}", "t: no alert has nickname among its labels"),
+        ('{{ group_labels["system"] }}', "t: no alert has system among its group_labels"),
+        ("{{ annotations.headline }}", "t: no alert has headline among its annotations"),
     ],
 )
 def test_a_template_that_names_what_does_not_exist_is_told(text: str, said: str) -> None:
