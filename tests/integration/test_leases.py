@@ -212,3 +212,16 @@ async def test_a_destination_that_only_one_relay_knows_stays_there(database: Dat
     for _ in range(3):
         await keeper.renew()
         assert keeper.get("b") is not None
+
+
+async def test_what_is_wanted_while_a_renewal_runs_is_taken_by_the_next_one(database: Database) -> None:
+    """It works in another thread: a set that changes under it once killed a start."""
+    keeper = LeaseKeeper(database, "one", CommonClock(FakeClock()), monotonic=Monotonic())
+    keeper.want(["a"])
+    running = asyncio.create_task(keeper.renew())
+    await asyncio.sleep(0)
+    keeper.want(["b"])
+    await running
+    assert (keeper.get("a") is not None, keeper.get("b")) == (True, None)
+    await keeper.renew()
+    assert keeper.get("b") is not None
