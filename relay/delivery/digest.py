@@ -66,7 +66,7 @@ class Digests:
 
     def kept(self, seen: Look) -> int:
         """Tokens that edits must leave to critical incidents of a storm."""
-        return max((planning.own_left(_storm(row), self._around.clock()) for row in seen.storms), default=0)
+        return planning.own_left(_storm(seen.storms[0]), self._around.clock()) if seen.storms else 0
 
     async def turn(self, seen: Look, lease: Lease) -> bool:
         """Does the next thing that concerns a digest; False if there is none, so that a post may be served."""
@@ -76,8 +76,7 @@ class Digests:
             for row in seen.storms:
                 await self._end(row, lease)
             return bool(seen.storms) or await self._advance(self._unsettled(seen, CLOSING, AFTER), lease, keep=0)
-        begun = await self._begin(seen, now, lease)
-        if begun:
+        if await self._begin(seen, now, lease):
             return True
         for row in seen.storms:
             if row.calm_since != decision.calm_since:
@@ -94,8 +93,10 @@ class Digests:
             return None
         crowd = sum(seen.crowd.values())
         drained = self._budget.drain(crowd, self._around.monotonic())
-        on = next(iter(seen.storms), None)
-        backlog = Backlog(posts=crowd, now=now, storm=_storm(on) if on else None)
+        counting = next(
+            iter(seen.storms), None
+        )  # channels that share a chat share what its critical incidents may have
+        backlog = Backlog(posts=crowd, now=now, storm=_storm(counting) if counting else None)
         return planning.plan_destination(backlog, Allowance(int(drained * SECOND)))
 
     def _unsettled(self, seen: Look, *states: str) -> list[DigestRow]:
@@ -143,9 +144,11 @@ class Digests:
         """A critical incident of the storm in a message of its own."""
         if not await self._serve_post(due, lease, 0):
             return True
-        now, anew = self._around.clock(), left == planning.MOST_OWN
-        row = next((one for one in seen.storms if one.channel == due.post.channel), seen.storms[0])
-        await self._around.database.write(note_own, row, due.post.id, now, lease, anew=anew)
+        now, counting = self._around.clock(), seen.storms[0]
+        first = left == planning.MOST_OWN
+        counted = replace(counting, own=1, own_since=now) if first else replace(counting, own=counting.own + 1)
+        here = next((row.id for row in seen.storms if row.channel == due.post.channel), None)
+        await self._around.database.write(note_own, counted, due.post.id, here, lease)
         return True
 
     # -- the next call ---------------------------------------------------------------------------------------------

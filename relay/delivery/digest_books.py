@@ -65,7 +65,7 @@ class DigestBooks:
         channel, now = attempt.channel, self._around.clock()
         row, shown = stand_after(attempt, call, sent, now, appending=appending)
         if sent.retry_recipients:
-            self._wait(row, retry.jitter(row.attempts + 1, retry.LONGEST_POST, self._around.rng))
+            self._wait(row, retry.jitter(row.attempts + 1, retry.LONGEST, self._around.rng))
         self._pauses.lift(channel.name)
 
         def work(conn: Connection) -> None:
@@ -101,7 +101,7 @@ class DigestBooks:
         if decision.pause is not None:
             self._pauses.pause(channel.name, error, self._around.monotonic() + decision.pause / SECOND)
         elif decision.post_wait:
-            self._wait(row, decision.post_wait)
+            self._wait(row, min(decision.post_wait, retry.LONGEST))  # many incidents wait for it
         metrics = self._around.metrics
         metrics.notifications.labels(channel.name, channel.type, "retried").inc()
         metrics.notifications.labels(channel.name, channel.type, "dead").inc(buried)

@@ -213,11 +213,10 @@ def release(conn: Connection, row: DigestRow, now: Millis, lease: Lease | None) 
     conn.execute(update(posts).where(mine, posts.c.remote.is_(None)).values(digest_id=None, due_at=now, since=now))
 
 
-def note_own(conn: Connection, row: DigestRow, post_id: int, now: Millis, lease: Lease | None, *, anew: bool) -> None:
-    """A critical incident of the storm had a message of its own. `anew`: the count begins again."""
-    conn.execute(update(posts).where(posts.c.id == post_id).values(digest_id=row.id))
-    own = replace(row, own=1, own_since=now) if anew else replace(row, own=row.own + 1)
-    save_digest(conn, own, lease)
+def note_own(conn: Connection, row: DigestRow, post_id: int, digest_id: int | None, lease: Lease | None) -> None:
+    """A critical incident had a message of its own: `row` counts it, and the digest of its channel names it, too."""
+    save_digest(conn, row, lease)
+    conn.execute(update(posts).where(posts.c.id == post_id).values(digest_id=digest_id))
 
 
 def _row(found: Any) -> DigestRow:
