@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, case, func, or_, select, update
 
 from relay.clock import MINUTE, SECOND, Millis
 from relay.notification import AlertState, AlertView, IncidentView
@@ -132,13 +132,10 @@ def _alerts(conn: Connection, incident_id: int, channel: str | None, now: Millis
     return tuple(sorted((view_of_alert(row, silent=silent, now=now) for row, silent in rows), key=_order))
 
 
-def alert_rows(conn: Connection, where: ColumnElement[bool], channel: str | None) -> Iterator[tuple[Any, bool]]:
-    """The alerts of some incidents that are routed to the channel (None: to any), and whether silently.
-
-    A run that goes on in a later incident of its group is over for the earlier one, of whose message nobody would hear.
-    """
+def _alert_rows() -> Select[Any]:
+    """A run that goes on in a later incident of its group is over for the earlier one, of whose message nobody would hear."""
     reopened_later = and_(episodes.c.ends_at.is_(None), memberships.c.open.is_(False), memberships.c.left_rev == 0)
-    statement = (
+    return (
         select(
             memberships.c.incident_id,
             memberships.c.channels,
@@ -169,9 +166,15 @@ def alert_rows(conn: Connection, where: ColumnElement[bool], channel: str | None
         )
         .join(alerts, alerts.c.id == memberships.c.alert_id)
         .join(episodes, episodes.c.id == memberships.c.episode_id)
-        .where(where)
     )
-    for row in conn.execute(statement):
+
+
+_ALERT_ROWS = _alert_rows()
+
+
+def alert_rows(conn: Connection, where: ColumnElement[bool], channel: str | None) -> Iterator[tuple[Any, bool]]:
+    """The alerts of some incidents that are routed to the channel (None: to any), and whether silently."""
+    for row in conn.execute(_ALERT_ROWS.where(where)):
         silent = False if channel is None else _channels(row.channels).get(channel)
         if silent is not None:
             yield row, silent
