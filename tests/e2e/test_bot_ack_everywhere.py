@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ async def everywhere(tmp_path: Path) -> AsyncIterator[Everywhere]:
     slack, mail = FakeSlack(), FakeMail()
     await slack.start()
     await mail.start()
-    sections = {
+    sections: dict[str, Any] = {
         "slack": {"bot_token": slack.token, "api_url": slack.url},
         "smtp": {"host": mail.host, "port": mail.port, "from": "Alerts <alerts@example.org>", "tls": "none"},
         "channels": {
