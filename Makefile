@@ -8,7 +8,8 @@ BIN := .venv/bin
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 SCRIPTS := .ci/run $(filter-out %.py,$(wildcard tools/*))
-export PYTHONDONTWRITEBYTECODE ?= 1
+# The tests start many processes: each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
