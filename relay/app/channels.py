@@ -12,7 +12,6 @@ import aiohttp
 from relay.bot.digest_keyboard import digest_keyboard
 from relay.bot.keyboard import alert_keyboard
 from relay.channels import AppriseOptions, EmailOptions, HttpOptions, SlackOptions, TelegramOptions
-from relay.channels.options import LimitOptions
 from relay.config import Config
 from relay.notification import Channel
 from relay.rendering import Renderer
@@ -77,6 +76,7 @@ class _Opener:
 
     async def _telegram(self, name: str, options: TelegramOptions) -> Channel:
         telegram = await _load("relay.channels.telegram.channel")
+        assert self._config.telegram is not None  # the config was checked: its channel needs it
         if self._bot is None:
             self._bot = telegram.open_bot(self._config.telegram)
             self._resources.push_async_callback(self._bot.session.close)
@@ -88,7 +88,7 @@ class _Opener:
             renderer=self._renderer,
             keyboard=alert_keyboard(options.language, silences=silences),
             digest_keyboard=digest_keyboard(options.language, silences=silences),
-            bot_limits=self._config.telegram.limits if self._config.telegram else LimitOptions(),
+            bot_windows=self._config.telegram.windows,
         )
         return made
 

@@ -66,6 +66,11 @@ class TelegramConfig(Section):
     limits: LimitOptions = LimitOptions()
     """How fast the bot may send to all its chats together."""
 
+    @property
+    def windows(self) -> tuple[tuple[int, float], ...]:
+        """What the bot may send in so many seconds, by Telegram's FAQ unless the config says otherwise."""
+        return self.limits.windows(per_second=30)
+
     @model_validator(mode="after")
     def _complete_webhook(self) -> Self:
         if self.mode == "polling":

@@ -24,7 +24,6 @@ from aiogram.types import (
 )
 from aiohttp import ClientTimeout
 
-from relay.channels.options import LimitOptions
 from relay.channels.telegram.content import Composer, Keyboard, TelegramContent
 from relay.channels.telegram.digest import DigestComposer, DigestKeyboard
 from relay.channels.telegram.errors import Judge
@@ -34,6 +33,7 @@ from relay.notification import Capabilities, Content, DeliveryError, IncidentVie
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
 
+Windows = tuple[tuple[int, float], ...]
 CONNECT_TIMEOUT = 5.0
 TOTAL_TIMEOUT = 30.0  # seconds; aiogram adds a long poll's own waiting
 
@@ -80,12 +80,12 @@ class TelegramChannel:
         renderer: Renderer,
         keyboard: Keyboard | None = None,
         digest_keyboard: DigestKeyboard | None = None,
-        bot_limits: LimitOptions = LimitOptions(),  # noqa: B008  frozen
+        bot_windows: Windows = ((30, 1.0),),
     ) -> None:
         self.name = name
         self._options = options
         self._bot = bot
-        self._bot_limits = bot_limits
+        self._bot_windows = bot_windows
         self._chat_id = options.chat_id
         self._thread_id = None if options.topic_id == _GENERAL_TOPIC else options.topic_id
         self._composer = Composer(renderer, options, keyboard)
@@ -107,7 +107,7 @@ class TelegramChannel:
         windows = self._options.limits.windows(per_second=1.0, per_minute=None if in_private else 20)
         return Limits(
             destination=windows,
-            account=self._bot_limits.windows(per_second=30),
+            account=self._bot_windows,
             reserved=min(3, windows[-1][0] - 1),
         )
 
