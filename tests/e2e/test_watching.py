@@ -115,13 +115,13 @@ async def test_what_is_discarded_never_arrives_and_a_restart_tells_nothing_twice
     [same] = await deliveries(tmp_path / "relay-0", "discard", waiting["id"])
     assert same["id"] == waiting["id"]
     assert await deliveries(tmp_path / "relay-0", "list") == []
+    assert len(shown(slack)) == 1
     telegram.chat(CHAT).bot_status = "member"
     await relay.post(body("Another", severity="warning"))
     [another] = await deliveries(tmp_path / "relay-0", "list")
     await deliveries(tmp_path / "relay-0", "retry", another["id"])
     await telegram.until(lambda: telegram.chat(CHAT).messages)
     assert ["Slow" in message.text for message in telegram.chat(CHAT).messages] == [False]
-    assert len(shown(slack)) == 1
 
 
 async def test_a_silent_watchdog_is_told_and_its_return_too(
