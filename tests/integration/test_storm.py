@@ -298,6 +298,23 @@ async def test_two_channels_of_one_chat_share_its_budget_and_each_topic_has_its_
     assert storm.telegram.floods.refused == 0
 
 
+async def test_chats_of_one_bot_share_the_bots_budget_and_one_that_must_wait_leaves_the_other_alone(
+    tmp_path: Path,
+) -> None:
+    places = {"chat": {}, "other": {"chat_id": CHAT - 1}}
+    async with open_state(sqlite_engine(tmp_path)) as state, opened(state, places) as storm:
+        budgets = [storm.simulation.delivery.budget(f"telegram:{chat}") for chat in (CHAT, CHAT - 1)]
+    here, there = budgets
+    assert here is not None
+    assert there is not None
+    assert here.account is there.account
+    here.pause(7.0)
+    assert (here.delay(0.0), there.delay(0.0)) == (7.0, 0.0)
+    for _ in range(30):
+        here.account.take(0.0)
+    assert there.delay(0.5) == 0.5
+
+
 async def test_more_names_than_eight_pages_hold_are_in_a_file(storm: Storm) -> None:
     place = "a-quite-long-name-of-a-workload-in-kubernetes"
     storm.fires(range(100, 1000), at=1, place=place)
