@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import bot, replicas, scenarios, storm
+from bench import bot, growth, kills, memory, outage, replicas, scenarios, storm
 from bench.scenarios import Row
 from relay import logs
 
@@ -24,6 +24,10 @@ ALL = {
     "bot": bot.answers,
     "replicas": replicas.replicas,
     "storm": storm.storm,
+    "kills": kills.random_kills,
+    "outage": outage.outage,
+    "memory": memory.memory,
+    "growth": growth.growth,
 }
 
 

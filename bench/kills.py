@@ -134,7 +134,8 @@ def judge(sink: Sink, source: Source, losses: Losses) -> None:
             name = taken.says["incident"]
             losses.older += taken.says["revision"] < newest.get(name, 0)
             newest[name] = max(newest.get(name, 0), taken.says["revision"])
-            last[taken.says["alerts"][0]["labels"]["instance"]] = taken.says["status"]
+            if instance := taken.says["alerts"][0]["labels"].get("instance"):  # the relay's alerts on itself have none
+                last[instance] = taken.says["status"]
         for number, firing in source.state.items():
             shown = last.get(f"node-{number}-0.example.net:9100")
             if shown != ("firing" if firing else "resolved"):

@@ -22,9 +22,9 @@ from relay.store.database import Database
 from relay.store.schema import alert_groups, alerts, episodes, history, incidents, memberships, mirrors, posts
 from relay.store.scope import chunks
 
-ROWS = 300
+ROWS = 150
 """Rows in one step, memberships counted: a few milliseconds, so that no webhook waits for us."""
-INCIDENTS = 50
+INCIDENTS = 25
 RESTS = 4
 """After each step we leave the writer alone for so many times as long as it took."""
 KNOWN_FOR = 4
