@@ -37,15 +37,13 @@ class Overview:
 
 def overview(conn: Connection) -> Overview:
     channels: dict[str, ChannelFigures] = {}
-    waiting = posts.c.since.is_not(None)
-    counted = select(posts.c.channel, posts.c.state, func.count(), func.min(posts.c.since)).where(
-        (posts.c.state == "dead") | waiting
-    )
-    for channel, state, count, oldest in conn.execute(counted.group_by(posts.c.channel, posts.c.state)):
-        figures = channels.get(channel, ChannelFigures())
-        channels[channel] = (
-            replace(figures, dead=count) if state == "dead" else replace(figures, pending=count, oldest=oldest)
-        )
+    # two statements, each answered by an index that holds nothing else
+    behind = select(posts.c.channel, func.count(), func.min(posts.c.since)).group_by(posts.c.channel)
+    for channel, pending, oldest in conn.execute(behind.where(posts.c.since.is_not(None), posts.c.state == "live")):
+        channels[channel] = ChannelFigures(pending=pending, oldest=oldest)
+    dead = select(posts.c.channel, func.count()).group_by(posts.c.channel).where(posts.c.state == "dead")
+    for channel, count in conn.execute(dead):
+        channels[channel] = replace(channels.get(channel, ChannelFigures()), dead=count)
     for row in conn.execute(select(destinations)):
         channels[row.key] = replace(
             channels.get(row.key, ChannelFigures()),

@@ -69,7 +69,7 @@ alerts = Table(
     _text("recent_starts"),  # JSON list of times, for flapping
     _time("flapping_until"),
     UniqueConstraint("fingerprint", "alertmanager", name="alerts_identity"),
-    Index("alerts_firing", "alertmanager", "firing"),
+    Index("alerts_firing", "alertmanager", sqlite_where=text("firing IS 1"), postgresql_where=text("firing IS true")),
     Index("alerts_code", "code"),
     Index("alerts_flapping", "flapping_until"),
 )
@@ -105,6 +105,7 @@ alert_groups = Table(
     _time("message_at"),
     UniqueConstraint("key_hash", "receiver", "alertmanager", name="alert_groups_identity"),
     Index("alert_groups_code", "code"),
+    Index("alert_groups_heard", "alertmanager", "message_at"),
 )
 
 incidents = Table(
@@ -173,6 +174,13 @@ posts = Table(
     Column("digest_id", BigInteger),  # the last digest that has shown it
     UniqueConstraint("incident_id", "channel", name="posts_identity"),
     Index("posts_due", "channel", "due_at"),
+    Index(
+        "posts_behind",
+        "channel",
+        "since",
+        sqlite_where=text("since IS NOT NULL"),
+        postgresql_where=text("since IS NOT NULL"),
+    ),
     Index("posts_digest", "digest_id"),
     Index("posts_dead", "channel", sqlite_where=text("state = 'dead'"), postgresql_where=text("state = 'dead'")),
 )

@@ -59,7 +59,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("fingerprint", "alertmanager", name="alerts_identity"),
     )
     op.create_index("alerts_code", "alerts", ["code"], unique=False)
-    op.create_index("alerts_firing", "alerts", ["alertmanager", "firing"], unique=False)
+    op.create_index(
+        "alerts_firing",
+        "alerts",
+        ["alertmanager"],
+        unique=False,
+        sqlite_where=sa.text("firing IS 1"),
+        postgresql_where=sa.text("firing IS true"),
+    )
     op.create_index("alerts_flapping", "alerts", ["flapping_until"], unique=False)
     op.create_table(
         "destinations",
