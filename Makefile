@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .PHONY: help setup demo stack incident run test check bench lint format types architecture unit golden dashboards lock servers
 
 BIN := .venv/bin
-WORKERS ?= 2
+# Most tests wait for servers and processes: one worker more than the usual two cores keeps them busy.
+WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 SCRIPTS := .ci/run $(filter-out %.py,$(wildcard tools/*))
 # The tests start many processes: each would compile the package anew.

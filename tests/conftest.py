@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,6 +35,17 @@ def error_logs(request: pytest.FixtureRequest) -> Iterator[ErrorLogs]:
         yield errors
     if errors.seen and not request.node.get_closest_marker("expects_errors"):
         pytest.fail("logged errors that it did not expect (mark expects_errors):\n" + "\n".join(errors.seen))
+
+
+@pytest.fixture(autouse=True)
+def own_logging() -> Iterator[None]:
+    """A command that runs in the test's process configures all of logging; the next test finds it as it was."""
+    root, own = logging.getLogger(), logging.getLogger("relay")
+    before = root.handlers[:], root.level, own.level
+    yield
+    root.handlers[:], level, own_level = before
+    root.setLevel(level)
+    own.setLevel(own_level)
 
 
 @pytest.fixture(params=programs.alertmanager_names())

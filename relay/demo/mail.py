@@ -6,6 +6,7 @@ Used by the demo and by the tests. Nothing leaves the machine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -213,7 +214,8 @@ class _Session(SMTP):
         """Closes the connection at once, under TLS the socket below: in the middle of a handshake nothing else helps."""
         transport = self._original_transport or self.transport
         if transport is not None:
-            cast("asyncio.Transport", transport).abort()  # uvloop's is none by class
+            with contextlib.suppress(AttributeError):  # Python 3.11.2 stumbles over TLS that has ended already
+                cast("asyncio.Transport", transport).abort()  # uvloop's is none by class
 
     async def abandon(self) -> None:
         """Closes the connection and waits for its end; a handshake that was broken off never tells of it."""
