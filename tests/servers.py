@@ -6,6 +6,8 @@ The calls block for some tenths of a second: nothing that the servers need befor
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import os
 import pwd
 import random
@@ -17,7 +19,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,18 +29,28 @@ READY_WITHIN = 30.0
 """Seconds; a loaded machine needs one."""
 
 _STOP_WITHIN = 5.0
-_PORTS = range(20_000, 32_000)
+_PORTS = range(20_100, 32_000)
 """Below the ports that outgoing connections take (32768 and up on Linux)."""
+_SHARES = 8
+"""Processes of a test run that have ports of their own; more than that share again."""
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on right now."""
-    chance = random.SystemRandom()
-    while True:
-        port = chance.choice(_PORTS)
+    """A TCP port of 127.0.0.1 that nothing listens on right now, and that nobody here was given lately."""
+    for port in _own_ports():
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    raise RuntimeError("there is always a next port")
+
+
+@functools.cache
+def _own_ports() -> Iterator[int]:
+    """What was given out is often bound only later: neither this process nor its neighbours may be given it meanwhile."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = list(_PORTS)[worker % _SHARES :: _SHARES]
+    random.SystemRandom().shuffle(ports)
+    return itertools.cycle(ports)
 
 
 def answers(url: str) -> bool:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import imaplib
 import shutil
-import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ from relay.rendering import Renderer
 from tests import programs
 from tests.factories import make_alert_view, make_incident_view, make_notice, many_alerts
 from tests.fakes.certificates import server_context, trusting
+from tests.servers import free_port
 
 USER, PASSWORD = "ops@example.org", "correct horse"
 
@@ -52,13 +52,6 @@ class Mailbox:
             mails = [client.fetch(number.decode(), "(RFC822)")[1][0] for number in found[0].split()]
         raw = [mail[1] for mail in mails if isinstance(mail, tuple)]
         return [message_from_bytes(one, _class=EmailMessage, policy=policy.default) for one in raw]
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def program() -> str:
