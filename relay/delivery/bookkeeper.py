@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from relay import logs, retry
 from relay.clock import SECOND, Millis
 from relay.delivery.outcome import failure_of, partial_of, progress_of
+from relay.delivery.recording import Recording
 from relay.notification import Channel, DeliveryError, Kind, Notice, Sent
-from relay.store.database import Connection, StoreUnavailable
+from relay.store.database import Connection
 from relay.store.deliveries import bury_overdue
-from relay.store.destinations import record_refusal, record_success, remember_move
 from relay.store.leases import Lease
 from relay.store.posts import record_failure, record_progress
 from relay.store.rows import PostRow
 
 if TYPE_CHECKING:
     from relay.delivery import Surroundings
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +35,14 @@ class Bookkeeper:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
+        self._recording = Recording(around.database)
         self._log = logs.get("delivery")
 
     async def note_unchanged(self, attempt: Attempt) -> None:
         """The destination shows this already: nothing was sent."""
         same = progress_of(attempt.notice, Sent(remote=attempt.notice.remote or {}), attempt.post.fingerprint)
         now = self._around.clock()
-        await self._write(lambda conn: record_progress(conn, attempt.post.id, same, now, attempt.lease))
+        await self._recording.write(lambda conn: record_progress(conn, attempt.post.id, same, now, attempt.lease))
 
     async def succeeded(self, attempt: Attempt, sent: Sent, fingerprint: str) -> None:
         channel, post, now = attempt.channel, attempt.post, self._around.clock()
@@ -58,9 +54,8 @@ class Bookkeeper:
             record_progress(conn, post.id, progress, now, attempt.lease)
             if partial is not None:
                 record_failure(conn, post.id, partial, attempt.lease)
-            record_success(conn, channel.name, now)
 
-        await self._write(work)
+        await self._recording.write_success(channel, now, work)
         outcome = "edited" if attempt.notice.kind in (Kind.EDIT, Kind.FAREWELL) else "sent"
         self._around.metrics.notifications.labels(channel.name, channel.type, outcome).inc()
         if post.since is not None:
@@ -95,14 +90,9 @@ class Bookkeeper:
 
         def work(conn: Connection) -> int:
             record_failure(conn, post.id, failure, attempt.lease)
-            record_refusal(conn, channel.name, now, error)
-            if error.moved_to is not None:
-                remember_move(conn, channel.destination, json.dumps(dict(error.moved_to)))
             return bury_overdue(conn, channel.name, overdue, failure) if overdue is not None else 0
 
-        buried = await self._write(work)
-        if error.moved_to is not None:
-            channel.follow(error.moved_to)
+        buried = await self._recording.write_failure(channel, error, now, work)
         outcome = "dead" if decision.dead else "retried"
         self._around.metrics.notifications.labels(channel.name, channel.type, outcome).inc(1 + buried)
         self._around.metrics.notification_failures.labels(channel.name, channel.type, error.reason).inc()
@@ -113,17 +103,9 @@ class Bookkeeper:
     async def _skip_list(self, attempt: Attempt, error: DeliveryError) -> None:
         post, channel, now = attempt.post, attempt.channel, self._around.clock()
         skipped = progress_of(attempt.notice, Sent(remote={}), "")
-        await self._write(lambda conn: record_progress(conn, post.id, skipped, now, attempt.lease))
+        await self._recording.write(lambda conn: record_progress(conn, post.id, skipped, now, attempt.lease))
         self._around.metrics.notification_failures.labels(channel.name, channel.type, error.reason).inc()
         self._log.warning("list not attached", **self._what(attempt), reason=error.reason, error=error.detail)
-
-    async def _write(self, work: Callable[[Connection], T]) -> T:
-        while True:
-            try:
-                return await self._around.database.write(work)
-            except StoreUnavailable as error:
-                self._log.warning("outcome not recorded yet", error=str(error))
-                await asyncio.sleep(1.0)
 
     def _what(self, attempt: Attempt) -> dict[str, object]:
         view = attempt.notice.view

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from relay import logs, retry
 from relay.clock import SECOND, Millis
+from relay.delivery.recording import Recording
 from relay.notification import Channel, DeliveryError, Sent
 from relay.notification_digest import DigestCall, DigestEntry, DigestLayout, DigestView
 from relay.planning import DigestStep
 from relay.retry import Decision
-from relay.store.database import Connection, StoreUnavailable
+from relay.store.database import Connection
 from relay.store.deliveries import bury_overdue
-from relay.store.destinations import record_refusal, record_success, remember_move
 from relay.store.digests import AFTER, CLOSING, DigestRow, Message, absorb, release, save_digest
 from relay.store.leases import Lease
 from relay.store.posts import Failure
@@ -24,8 +21,6 @@ from relay.store.posts import Failure
 if TYPE_CHECKING:
     from relay.delivery import Surroundings
     from relay.delivery.pauses import Pauses
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +41,7 @@ class DigestBooks:
     def __init__(self, around: Surroundings, pauses: Pauses) -> None:
         self._around = around
         self._pauses = pauses
+        self._recording = Recording(around.database)
         self._not_before: dict[int, float] = {}  # digest -> monotonic time
         self._log = logs.get("delivery")
 
@@ -70,9 +66,8 @@ class DigestBooks:
 
         def work(conn: Connection) -> None:
             absorb(conn, row, shown, attempt.lease, appending=appending)
-            record_success(conn, channel.name, now)
 
-        await self._write(work)
+        await self._recording.write_success(channel, now, work)
         metrics, outcome = self._around.metrics, "edited" if call.kind in ("edit", "remove") else "sent"
         metrics.notifications.labels(channel.name, channel.type, outcome).inc()
         for entry in shown:
@@ -95,9 +90,11 @@ class DigestBooks:
             plain=row.plain,
             rng=self._around.rng,
         )
-        buried = await self._write(lambda conn: self._record_failure(conn, attempt, error, decision, now))
-        if error.moved_to is not None:
-            channel.follow(error.moved_to)
+
+        def work(conn: Connection) -> int:
+            return self._record_failure(conn, attempt, error, decision, now)
+
+        buried = await self._recording.write_failure(channel, error, now, work)
         if decision.pause is not None:
             self._pauses.pause(channel.name, error, self._around.monotonic() + decision.pause / SECOND)
         elif decision.post_wait:
@@ -117,9 +114,6 @@ class DigestBooks:
             release(conn, row, now, attempt.lease)
         else:
             save_digest(conn, stand_after_failure(attempt, error, decision, now), attempt.lease)
-        record_refusal(conn, channel.name, now, error)
-        if error.moved_to is not None:
-            remember_move(conn, channel.destination, json.dumps(dict(error.moved_to)))
         if decision.pause is None:
             return 0
         detail = f"given up after max_age; last: {error.reason}: {error.detail}"
@@ -128,14 +122,6 @@ class DigestBooks:
 
     def _wait(self, row: DigestRow, length: Millis) -> None:
         self._not_before[row.id] = self._around.monotonic() + length / SECOND
-
-    async def _write(self, work: Callable[[Connection], T]) -> T:
-        while True:
-            try:
-                return await self._around.database.write(work)
-            except StoreUnavailable as error:
-                self._log.warning("outcome not recorded yet", error=str(error))
-                await asyncio.sleep(1.0)
 
 
 def stand_after(
@@ -167,9 +153,7 @@ def _with_head(
     posted_at = row.head.posted_at if row.head else now
     head = Message(remote=remote, fingerprint=call.content.fingerprint, at=now, posted_at=posted_at)
     shown = [] if sent.retry_recipients else _news(layout.listed if appending else layout.inline)
-    if (
-        sent.retry_recipients
-    ):  # told only when everybody was: those who were refused for now get it at once, not in a minute
+    if sent.retry_recipients:  # told only when everybody was: who was refused for now gets it at once, not in a minute
         head = replace(head, at=0)
     return replace(row, head=head), shown
 
