@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, get_args
 
@@ -22,7 +23,9 @@ from relay.store.deliveries import (
 )
 
 _LOOPBACK = ("127.0.0.1", "::1")
-_PROXIED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+_LOCAL_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
+_ON_BEHALF = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via", "Origin", "Sec-Fetch-Site")
+"""A proxy or a browser sends these: somebody else asks through a program of this machine."""
 
 Answer = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -132,7 +135,14 @@ def _id(request: web.Request) -> int:
 
 
 def _is_local(request: web.Request) -> bool:
-    return request.remote in _LOOPBACK and not any(header in request.headers for header in _PROXIED)
+    """Whether a program of this machine asks for itself.
+
+    Any web page that is open here may post to loopback, and one whose name its owner has made lead to loopback may even
+    read the answer. Such a name is in `Host`.
+    """
+    if request.remote not in _LOOPBACK or not _LOCAL_HOST.fullmatch(request.host):
+        return False
+    return not any(header in request.headers for header in _ON_BEHALF)
 
 
 def _unknown() -> web.Response:

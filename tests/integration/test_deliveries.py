@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
@@ -245,14 +245,43 @@ async def test_whoever_may_post_webhooks_lists_and_mends(opened: Open) -> None:
         assert await state.kinds() == ["new"]
 
 
+STRANGERS: Mapping[str, Mapping[str, str]] = {
+    "through a proxy": {"X-Forwarded-For": "192.0.2.1"},
+    "through a gateway": {"Via": "1.1 squid"},
+    "a page": {"Origin": "https://example.net"},
+    "a page in a sandbox": {"Origin": "null"},
+    "a form": {"Sec-Fetch-Site": "cross-site"},
+    "a name that leads to loopback": {"Host": "rebound.example.net:8080"},
+    "a name that looks like loopback": {"Host": "127.0.0.1.example.net"},
+}
+
+
 async def test_strangers_may_not_mend_where_everybody_may_post(opened: Open) -> None:
     async with opened() as state, client_of(state, AuthConfig(allow_anonymous=True), []) as client:
         await state.post(wire_alert())
         dead = await bury(state)
-        through_a_proxy = {"X-Forwarded-For": "192.0.2.1"}
-        assert (await client.get("/api/deliveries", headers=through_a_proxy)).status == 200
-        assert (await client.post(f"/api/deliveries/{dead}/discard", headers=through_a_proxy)).status == 403
-        assert (await client.post(f"/api/deliveries/{dead}/discard")).status == 200  # from this machine
+        for who, headers in STRANGERS.items():
+            assert (await client.get("/api/deliveries", headers=headers)).status == 200, who
+            for what in ("retry", "discard"):
+                assert (await client.post(f"/api/deliveries/{dead}/{what}", headers=headers)).status == 403, who
+
+
+async def test_a_program_of_this_machine_may_mend_where_everybody_may_post(opened: Open) -> None:
+    async with opened() as state, client_of(state, AuthConfig(allow_anonymous=True), []) as client:
+        await state.post(wire_alert())
+        dead = await bury(state)
+        for host in ("127.0.0.1:8080", "localhost:8080", "LOCALHOST", "[::1]:8080"):
+            assert (await client.post(f"/api/deliveries/{dead}/retry", headers={"Host": host})).status == 200, host
+        assert (await client.post(f"/api/deliveries/{dead}/discard")).status == 200
+
+
+async def test_a_browser_with_a_token_may_mend_where_everybody_may_post(opened: Open) -> None:
+    auth = AuthConfig(allow_anonymous=True, bearer_token=SecretStr("letmein"))
+    async with opened() as state, client_of(state, auth, []) as client:
+        await state.post(wire_alert())
+        dead = await bury(state)
+        headers = {"Origin": "https://example.net", "Authorization": "Bearer letmein"}
+        assert (await client.post(f"/api/deliveries/{dead}/discard", headers=headers)).status == 200
 
 
 # -- the command, while no relay runs --------------------------------------------------------------------------------
