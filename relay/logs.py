@@ -9,6 +9,8 @@ import json
 import logging
 import re
 import sys
+import threading
+import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,9 +18,7 @@ from types import TracebackType
 from typing import Any, Literal, TextIO
 from urllib.parse import quote, quote_plus
 
-import structlog
 from pydantic import SecretStr
-from structlog.typing import EventDict, WrappedLogger
 
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["logfmt", "json"]
@@ -28,7 +28,8 @@ SHORTEST_SECRET = 4
 """Shorter ones are not masked: they would blot out half of every line and are no secrets to anyone."""
 
 _FIELDS = "relay_fields"
-_OWN_KEYS = ("time", "level", "component", "event", "exception", "stack")
+_TRACEBACKS = logging.Formatter()
+_OWN_KEYS = frozenset({"time", "level", "component", "event", "exception", "stack"})
 # Control characters, line and paragraph separators, marks that turn the writing direction, and lone surrogates.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _NO_NAME = re.compile(r"[^\w.:-]")
@@ -54,64 +55,97 @@ class _Mask:
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     def __call__(self, text: str) -> str:
-        for variant in self._variants:  # a search for each is many times faster than one pattern of them all
-            if variant in text:
-                return self._pattern.sub(MASK, text)
-        return text
+        return self._pattern.sub(MASK, text) if self.finds(text) else text
+
+    def finds(self, text: str) -> bool:
+        """A search for each is many times faster than one pattern of them all."""
+        return any(map(text.__contains__, self._variants))
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    """Writes to the stream; an event that cannot be written is dropped, never shown raw."""
+class _Handler(logging.Handler):
+    """Writes events to the stream, a line each; one that cannot be written is dropped, never shown raw."""
 
     def __init__(self, stream: TextIO, fmt: Format, mask: _Mask) -> None:
-        super().__init__(stream)
-        self.mask = mask
-        self.setFormatter(_Formatter(fmt, mask))
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
-        """The default prints a traceback past the mask."""
-
-
-class _Formatter(logging.Formatter):
-    """One record as one line."""
-
-    def __init__(self, fmt: Format, mask: _Mask) -> None:
         super().__init__()
+        self.mask = mask
+        self._stream = stream
         self._write = _json if fmt == "json" else _logfmt
-        self._mask = mask
+        self._turn = threading.Lock()
 
-    def format(self, record: logging.LogRecord) -> str:
-        moment = datetime.fromtimestamp(record.created, tz=UTC)
-        event: dict[str, Any] = {
-            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-            "component": record.name.removeprefix("relay."),
-            "event": _message(record),
+    def emit(self, record: logging.LogRecord) -> None:
+        trace = _TRACEBACKS.formatException(record.exc_info) if record.exc_info else None
+        level, component = record.levelname.lower(), record.name.removeprefix("relay.")
+        fields = getattr(record, _FIELDS, {})
+        self.say(record.created, level, component, _message(record), fields, trace, record.stack_info)
+
+    def say(
+        self,
+        at: float,
+        level: str,
+        component: str,
+        event: str,
+        fields: Mapping[str, Any],
+        exception: str | None = None,
+        stack: str | None = None,
+    ) -> None:
+        seconds, milliseconds = divmod(int(at * 1000), 1000)
+        line: dict[str, Any] = {
+            "time": f"{_second(seconds)}.{milliseconds:03d}Z",
+            "level": level,
+            "component": component,
+            "event": event,
         }
-        for name, value in getattr(record, _FIELDS, {}).items():
-            event[f"{name}_" if name in _OWN_KEYS else str(name)] = value
-        if record.exc_info:
-            event["exception"] = self.formatException(record.exc_info)
-        if record.stack_info:
-            event["stack"] = record.stack_info
-        mask, plain = self._mask, self._plain
-        return self._write({name: mask(value) if type(value) is str else plain(value) for name, value in event.items()})
+        if _OWN_KEYS.isdisjoint(fields):
+            line.update(fields)
+        else:
+            line.update({f"{name}_" if name in _OWN_KEYS else name: value for name, value in fields.items()})
+        if exception is not None:
+            line["exception"] = exception
+        if stack is not None:
+            line["stack"] = stack
+        try:
+            text = self._write(line if self._is_plain(line.values()) else self._masked(line)) + "\n"
+            with self._turn:
+                self._stream.write(text)
+                self._stream.flush()
+        except Exception:  # noqa: BLE001, S110  there is no other place to tell it, and logging's own would pass the mask
+            pass
+
+    def _is_plain(self, values: Iterable[object]) -> bool:
+        """Whether it can be written as it is, which it nearly always can: texts without secrets, and small numbers."""
+        texts = [value for value in values if type(value) is str]
+        others = (value for value in values if type(value) is not str)
+        return all(map(_is_small, others)) and not self.mask.finds("\n".join(texts))
+
+    def _masked(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        mask, plain = self.mask, self._plain
+        return {name: mask(value) if type(value) is str else plain(value) for name, value in event.items()}
 
     def _plain(self, value: object, depth: int = 0) -> Any:
         """The value as JSON knows it, without secrets; whatever it is, this does not fail."""
         if isinstance(value, str):
-            return self._mask(value)
-        if value is None or isinstance(value, bool) or (type(value) is int and -1000 < value < 1000):
-            return value  # shorter than any secret that is masked
+            return self.mask(value)
+        if _is_small(value):
+            return value
         if isinstance(value, int | float):
             shown = _text(value)
-            whole = abs(value) < 2**63 and self._mask(shown) == shown  # JSON knows no NaN, readers no larger numbers
-            return value if whole else self._mask(shown)
+            whole = abs(value) < 2**63 and self.mask(shown) == shown  # JSON knows no NaN, readers no larger numbers
+            return value if whole else self.mask(shown)
         if isinstance(value, Mapping) and depth < 5:
-            return {self._mask(_text(name)): self._plain(item, depth + 1) for name, item in value.items()}
+            return {self.mask(_text(name)): self._plain(item, depth + 1) for name, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset) and depth < 5:
             return [self._plain(item, depth + 1) for item in value]
-        return self._mask(_text(value))
+        return self.mask(_text(value))
+
+
+def _is_small(value: object) -> bool:
+    """Whether it is shorter than any secret that is masked."""
+    return value is None or type(value) is bool or (type(value) is int and -1000 < value < 1000)
+
+
+@lru_cache(maxsize=16)
+def _second(since_epoch: int) -> str:
+    return datetime.fromtimestamp(since_epoch, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _text(value: object) -> str:
@@ -133,7 +167,13 @@ def _json(event: Mapping[str, Any]) -> str:
 
 
 def _logfmt(event: Mapping[str, Any]) -> str:
-    return " ".join([f"{_field_name(name)}={_logfmt_value(value)}" for name, value in event.items()])
+    plain = _PLAIN.fullmatch
+    return " ".join(
+        [
+            f"{_field_name(name)}={value if type(value) is str and plain(value) else _logfmt_value(value)}"
+            for name, value in event.items()
+        ]
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -142,8 +182,6 @@ def _field_name(name: str) -> str:
 
 
 def _logfmt_value(value: object) -> str:
-    if type(value) is str and _PLAIN.fullmatch(value):  # nearly always
-        return value
     if type(value) is int:
         return str(value)
     if value is None or isinstance(value, bool | int | float):
@@ -155,21 +193,43 @@ def _logfmt_value(value: object) -> str:
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
-def _to_record(_logger: WrappedLogger, _method: str, event: EventDict) -> tuple[tuple[str], dict[str, Any]]:
-    """The last step of structlog: its event as a call of the standard library's logger."""
-    message = _text(event.pop("event", ""))
-    exc_info, stack_info = event.pop("exc_info", None), bool(event.pop("stack_info", False))
-    return (message,), {"exc_info": exc_info, "stack_info": stack_info, "extra": {_FIELDS: event}}
-
-
-def get(component: str) -> structlog.stdlib.BoundLogger:
+class Log:
     """The logger of one part of the relay: `get("delivery").info("sent", channel=name)`; data are fields, never words."""
-    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
-        logging.getLogger(f"relay.{component}"),
-        processors=[structlog.stdlib.filter_by_level, structlog.contextvars.merge_contextvars, _to_record],
-        wrapper_class=structlog.stdlib.BoundLogger,
-    ).bind()  # unbound, structlog would build the whole chain anew for every event
-    return logger
+
+    def __init__(self, component: str) -> None:
+        self._component = component
+        self._logger = logging.getLogger(f"relay.{component}")
+
+    def debug(self, event: str, /, **fields: Any) -> None:
+        self._say(logging.DEBUG, "debug", event, fields)
+
+    def info(self, event: str, /, **fields: Any) -> None:
+        self._say(logging.INFO, "info", event, fields)
+
+    def warning(self, event: str, /, **fields: Any) -> None:
+        self._say(logging.WARNING, "warning", event, fields)
+
+    def error(self, event: str, /, **fields: Any) -> None:
+        self._say(logging.ERROR, "error", event, fields)
+
+    def exception(self, event: str, /, **fields: Any) -> None:
+        """An error with the traceback of what is being handled."""
+        self._logger.exception(event, extra={_FIELDS: fields})  # noqa: LOG004  our caller is in the handler
+
+    def _say(self, level: int, name: str, event: str, fields: dict[str, Any]) -> None:
+        if not self._logger.isEnabledFor(level):
+            return
+        handlers = logging.root.handlers
+        if (
+            len(handlers) == 1 and type(handlers[0]) is _Handler
+        ):  # nobody else listens: a record would cost as much again
+            handlers[0].say(time.time(), name, self._component, event, fields)
+        else:
+            self._logger.log(level, event, extra={_FIELDS: fields})
+
+
+def get(component: str) -> Log:
+    return Log(component)
 
 
 def configure(level: Level, fmt: Format, stream: TextIO | None = None, secrets: Iterable[SecretStr] = ()) -> None:
@@ -208,4 +268,4 @@ def _log_uncaught(kind: type[BaseException], error: BaseException, trace: Traceb
     """What ends the process is an event like any other."""
     if issubclass(kind, KeyboardInterrupt):
         return
-    get("process").critical("uncaught exception", exc_info=(kind, error, trace))
+    logging.getLogger("relay.process").critical("uncaught exception", exc_info=(kind, error, trace))

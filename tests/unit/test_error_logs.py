@@ -7,8 +7,8 @@ import gc
 import logging
 
 import pytest
-import structlog
 
+from relay import logs
 from tests.error_logs import ErrorLogs
 
 
@@ -27,7 +27,7 @@ def test_an_error_of_a_library_is_noticed_with_its_cause() -> None:
 @pytest.mark.expects_errors
 def test_an_error_of_our_own_logger_is_noticed(capsys: pytest.CaptureFixture[str]) -> None:
     with ErrorLogs() as errors:
-        structlog.get_logger().error("delivery failed", channel="ops-mail")
+        logs.get("delivery").error("delivery failed", channel="ops-mail")
     assert any("delivery failed" in text and "ops-mail" in text for text in errors.seen)
     capsys.readouterr()
 
@@ -35,7 +35,7 @@ def test_an_error_of_our_own_logger_is_noticed(capsys: pytest.CaptureFixture[str
 def test_warnings_are_no_errors(capsys: pytest.CaptureFixture[str]) -> None:
     with ErrorLogs() as errors:
         logging.getLogger("some.library").warning("slow")
-        structlog.get_logger().warning("slow")
+        logs.get("delivery").warning("slow")
     assert errors.seen == []
     capsys.readouterr()
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -276,17 +275,6 @@ def test_a_closed_stream_is_no_second_error(capfd: pytest.CaptureFixture[str]) -
         out.close()
         logs.get("x").info("event", value=SECRET)
     assert capfd.readouterr().err == ""
-
-
-def test_context_bound_for_a_task_is_in_its_events() -> None:
-    with configured("json") as out, structlog.contextvars.bound_contextvars(post=7):
-        logs.get("x").info("sent")
-        logs.get("y").bind(attempt=1).info("sent")
-    events = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert [(event["component"], event["post"], event.get("attempt")) for event in events] == [
-        ("x", 7, None),
-        ("y", 7, 1),
-    ]
 
 
 def test_a_logger_made_before_logging_is_configured_obeys_it() -> None:
