@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,8 +11,7 @@ from relay.demo import slack_rules
 from relay.demo.mail import FakeMail
 from relay.demo.slack import FakeSlack
 from relay.demo.slack_state import Rates
-from relay.demo.sms import FakeSms
-from relay.demo.stack.shipped import Platforms
+from relay.demo.stack.far_side import FarSide
 from relay.demo.telegram import FakeTelegram
 
 ENDLESS = Rates(post_burst=1e6, posts_per_second=1e6, update_burst=1e6, updates_per_second=1e6)
@@ -41,41 +39,20 @@ class Inboxes:
 
     def __init__(self, channels: Mapping[str, Mapping[str, Any]]) -> None:
         self._channels = channels
-        self.telegram = FakeTelegram(limits=False)
+        telegram = FakeTelegram(limits=False)
         for channel in channels.values():
             if channel["type"] == "telegram":
                 topic = channel.get("topic_id")
-                self.telegram.add_chat(channel["chat_id"], topics={topic: "Alerts"} if topic else {})
+                telegram.add_chat(channel["chat_id"], topics={topic: "Alerts"} if topic else {})
         names = [channel["channel"].removeprefix("#") for channel in channels.values() if channel["type"] == "slack"]
-        self.slack = FakeSlack(channels=names, rates=ENDLESS)
-        self.mail = FakeMail()
-        self.sms = FakeSms()
-        self._parts = AsyncExitStack()
+        self.far_side = FarSide(telegram, FakeSlack(channels=names, rates=ENDLESS), FakeMail())
 
     async def __aenter__(self) -> Self:
-        for part in (self.telegram, self.slack, self.mail, self.sms):
-            await part.start()
-            self._parts.push_async_callback(part.stop)
+        await self.far_side.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._parts.aclose()
-
-    @property
-    def platforms(self) -> Platforms:
-        return Platforms(
-            telegram=self.telegram.url, slack=self.slack.url, mail_host=self.mail.host, mail_port=self.mail.port
-        )
-
-    @property
-    def secrets(self) -> Mapping[str, str]:
-        """The variables that the example config names."""
-        return {
-            "TELEGRAM_BOT_TOKEN": self.telegram.token,
-            "SLACK_BOT_TOKEN": self.slack.token,
-            "SMS_URL": self.sms.url,
-            "SMS_TOKEN": self.sms.token,
-        }
+        await self.far_side.stop()
 
     def texts(self, name: str) -> Sequence[Shown]:
         """All that was shown at this channel; of a message that was edited every look of it."""
@@ -84,21 +61,21 @@ class Inboxes:
         return list(readers[channel["type"]](channel))
 
     def _chat(self, channel: Mapping[str, Any]) -> Iterator[Shown]:
-        for message in self.telegram.chat(channel["chat_id"]).messages:
+        for message in self.far_side.telegram.chat(channel["chat_id"]).messages:
             for text in (*(version.text for version in message.edits), message.text):
                 yield Shown(text, message.silent)
 
     def _workspace(self, channel: Mapping[str, Any]) -> Iterator[Shown]:
-        for message in self.slack.channel(channel["channel"].removeprefix("#")).messages:
+        for message in self.far_side.slack.channel(channel["channel"].removeprefix("#")).messages:
             for text, blocks in message.edits:
                 yield Shown(slack_rules.shown({"text": text, "blocks": blocks}))
             yield Shown(message.shown)
 
     def _mailbox(self, channel: Mapping[str, Any]) -> Iterator[Shown]:
-        for mail in self.mail.mailbox:
+        for mail in self.far_side.mail.mailbox:
             if set(channel["to"]) & set(mail.recipients):
                 yield Shown(f"{mail.subject}\n{mail.text}")
 
     def _phone(self, _channel: Mapping[str, Any]) -> Iterator[Shown]:
-        for sms in self.sms.outbox:
+        for sms in self.far_side.sms.outbox:
             yield Shown(sms.text)

@@ -29,6 +29,7 @@ from relay.store.database import Database, Engine
 from relay.store.held import held_alerts
 from relay.store.postgres import PostgresEngine
 from relay.store.posts import Due, next_due, record_done, record_progress
+from relay.store.rows import PostRow
 from relay.store.sqlite import SqliteEngine
 
 START: Millis = 1_790_000_000_000
@@ -139,18 +140,8 @@ class State:
 
     async def _serve(self, due: Due) -> object:
         post, view = due.post, due.view
-        state = PostState(
-            shown_rev=post.shown_rev,
-            announced_rev=post.announced_rev,
-            living=post.remote is not None,
-            quiet=post.quiet,
-            farewell=post.farewell,
-            attached_rev=post.attached_rev,
-            attached_at=post.attached_at,
-            told_at=post.told_at,
-        )
         capabilities = self.capabilities[post.channel]
-        step = planning.plan(state, view, capabilities, overflows=len(view.alerts) > 10, now=self.clock())
+        step = planning.plan(standing_of(post), view, capabilities, overflows=len(view.alerts) > 10, now=self.clock())
         if isinstance(step, Step):
             notice = Notice(
                 kind=step.kind, view=view, changes=step.changes, post_id=post.id, now=self.clock(), silent=step.silent
@@ -196,6 +187,20 @@ async def open_state(
         yield State(database, clock or FakeClock(), policy, capabilities, has_api=has_api)
     finally:
         await database.close()
+
+
+def standing_of(post: PostRow) -> PostState:
+    """What planning is told of a post that belongs to no digest."""
+    return PostState(
+        shown_rev=post.shown_rev,
+        announced_rev=post.announced_rev,
+        living=post.remote is not None,
+        quiet=post.quiet,
+        farewell=post.farewell,
+        attached_rev=post.attached_rev,
+        attached_at=post.attached_at,
+        told_at=post.told_at,
+    )
 
 
 def sqlite_engine(folder: Path) -> SqliteEngine:

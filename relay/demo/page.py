@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from relay.demo.picture import Item
-from relay.demo.telegram import Toast
+from relay.demo.scene import Scene
 
 HOST = "127.0.0.1"
 _STATIC = Path(__file__).parent / "static"
@@ -35,10 +35,10 @@ _POLICY = (
 class Stage(Protocol):
     """What the page shows and what it may ask for."""
 
+    scene: Scene
+
     def status(self) -> Mapping[str, Any]: ...
     def items(self) -> Mapping[str, Item]: ...
-    async def press(self, message_id: int, data: str) -> Toast: ...
-    def say(self, text: str) -> None: ...
     def play(self) -> None: ...
     async def fire(self) -> None: ...
     async def resolve(self) -> None: ...
@@ -117,7 +117,7 @@ class Page:
 
     async def _press(self, order: _Order) -> Mapping[str, Any]:
         try:
-            toast = await self._stage.press(order.message, order.data)
+            toast = await self._stage.scene.press(order.message, order.data)
         except TimeoutError:
             return {"text": "The bot did not answer within 15 seconds.", "alert": False}
         except LookupError:
@@ -127,7 +127,7 @@ class Page:
     async def _say(self, order: _Order) -> Mapping[str, Any]:
         text = order.text.strip()[:_LONGEST]
         if text:
-            self._stage.say(text)
+            self._stage.scene.say(text)
         return {}
 
     async def _play(self, _order: _Order) -> Mapping[str, Any]:

@@ -17,19 +17,13 @@ from typing import Any, Literal
 import yaml
 
 from relay import logs
-from relay.demo.mail import FakeMail
 from relay.demo.page import HOST, Page
-from relay.demo.picture import Item, channel_items, chat_items, mail_items
+from relay.demo.picture import Item
 from relay.demo.programs import free_port
-from relay.demo.slack import FakeSlack
-from relay.demo.slack_state import Rates
+from relay.demo.scene import ANNA, CHANNEL, CHAT, Scene
 from relay.demo.source import Address, Alert, RealAlertmanager, Source, StandInAlertmanager
 from relay.demo.story import BROKEN, WARNING, Story, extra, storm
-from relay.demo.telegram import FakeTelegram, Toast
 
-CHAT = -1001234567890
-ANNA = 1001
-CHANNEL = "alerts"
 TOKEN = "demo-webhook-token"  # noqa: S105  it opens the demo on loopback alone
 _STOP_WITHIN = 0.8
 _OPEN_WITHIN = 120.0
@@ -62,16 +56,10 @@ class Show:
         self._ready = False
         self.folder = Path(tempfile.mkdtemp(prefix="relay-demo-"))
         self.page = Page(self)
-        # The paces of the real platforms would stretch the story to many minutes; their other rules all hold.
-        self.telegram = FakeTelegram(limits=False, username="relay_demo_bot")
-        swift = Rates(post_burst=200, posts_per_second=50, update_burst=500, updates_per_second=50)
-        self.slack = FakeSlack(channels=(CHANNEL,), rates=swift)
-        self.mail = FakeMail()
+        self.scene = Scene()
         self.source: Source = (
             RealAlertmanager(plan.program, self.folder / "alertmanager") if plan.program else StandInAlertmanager()
         )
-        self._me = self.telegram.add_user(ANNA, "Anna", "anna")
-        self._chat = self.telegram.add_chat(CHAT, title="On-call")
         self.story = self._new_story()
 
     async def start(self) -> None:
@@ -79,7 +67,7 @@ class Show:
         self._parts.callback(self._clean)
         self._parts.push_async_callback(self.page.stop)
         await self.page.start(self._plan.port)
-        for part in (self.telegram, self.slack, self.mail):
+        for part in (self.scene.telegram, self.scene.slack, self.scene.mail):
             self._parts.push_async_callback(part.stop)
             await part.start()
 
@@ -98,7 +86,8 @@ class Show:
         self._parts.push_async_callback(self._stop_relay, relay)
         await relay.start()
         self._listens = True
-        await self.telegram.until(lambda: self.telegram.updates.polled, within=_OPEN_WITHIN)
+        telegram = self.scene.telegram
+        await telegram.until(lambda: telegram.updates.polled, within=_OPEN_WITHIN)
         self._ready = True
         if self._plan.story:
             self.play()
@@ -121,22 +110,11 @@ class Show:
             "ready": self._ready,
             "story": asdict(self.story.progress),
             "alertmanager": self.source.told,
-            "chat": self._chat.title,
-            "channel": CHANNEL,
+            **self.scene.titles(),
         }
 
     def items(self) -> Mapping[str, Item]:
-        return {
-            **chat_items(self._chat, self.telegram.bot, self._me),
-            **channel_items(self.slack.channel(CHANNEL)),
-            **mail_items(self.mail),
-        }
-
-    async def press(self, message_id: int, data: str) -> Toast:
-        return await self.telegram.user_presses(CHAT, message_id, data, user_id=ANNA)
-
-    def say(self, text: str) -> None:
-        self.telegram.user_sends(CHAT, ANNA, text)
+        return self.scene.items()
 
     def play(self) -> None:
         """Tells the story from its beginning, unless it is being told."""
@@ -161,20 +139,21 @@ class Show:
         self.story = self._new_story()
 
     def _new_story(self) -> Story:
-        return Story(self.source, self.telegram, CHAT, ANNA, pace=self._plan.pace)
+        return Story(self.source, self.scene.telegram, CHAT, ANNA, pace=self._plan.pace)
 
     def _config(self, port: int) -> Mapping[str, Any]:
+        scene = self.scene
         common = {"language": self._plan.language, "timezone": "UTC", "reopen": "1s", "limits": _SWIFT}
         return {
             "server": {"listen": f"{HOST}:{port}", "auth": {"bearer_token": TOKEN}},
             "database": {"url": f"sqlite:///{self.folder / 'relay.db'}"},
             # What resolves while it is silenced is only seen by the poll; its alerts are not sent again, nothing settles.
             "alertmanagers": [{"name": "main", "urls": [self.source.url], "poll": "2s", "settle": "0s"}],
-            "telegram": {"bot_token": self.telegram.token, "api_url": self.telegram.url},
-            "slack": {"bot_token": self.slack.token, "api_url": self.slack.url},
+            "telegram": {"bot_token": scene.telegram.token, "api_url": scene.telegram.url},
+            "slack": {"bot_token": scene.slack.token, "api_url": scene.slack.url},
             "smtp": {
-                "host": self.mail.host,
-                "port": self.mail.port,
+                "host": scene.mail.host,
+                "port": scene.mail.port,
                 "from": "Alerts <alerts@callcentre.example>",
                 "tls": "none",
             },

@@ -8,34 +8,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
-from relay.demo.show import CHAT, Plan, Show
+from relay.demo.scene import CHAT
+from relay.demo.show import Plan, Show
 from relay.demo.source import Alert, find_alertmanager
 from relay.demo.story import BROKEN, WARNING, storm
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PICTURE = Path(__file__).parents[2] / "docs" / "img" / "demo.png"
 LARGEST_PICTURE = 300_000
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 PATIENCE = 30_000
 POISON = "<img src=x onerror=document.title='run'><script>document.title='run'</script>*b* <!channel> &amp;"
-
-
-@pytest.fixture
-async def browser(chromium_path: Path) -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch(executable_path=str(chromium_path), args=FLAGS)
-        yield opened
-        await opened.close()
 
 
 @pytest.fixture
@@ -71,11 +55,11 @@ async def opened(browser: Browser, show: Show, size: dict[str, int], scheme: str
 
 async def burn(show: Show) -> None:
     """The story up to its critical group, as fast as it goes."""
-    messages = show.telegram.chat(CHAT).messages
+    messages = show.scene.telegram.chat(CHAT).messages
     await show.source.fire([WARNING])
-    await show.telegram.until(lambda: messages)
+    await show.scene.telegram.until(lambda: messages)
     await show.source.fire([WARNING, *BROKEN])
-    await show.telegram.until(lambda: len(messages) == 2)
+    await show.scene.telegram.until(lambda: len(messages) == 2)
 
 
 async def test_three_programs_show_the_same_incident_as_it_grows(browser: Browser, show: Show) -> None:
@@ -138,7 +122,7 @@ async def test_on_a_phone_one_program_at_a_time_and_nothing_sideways(browser: Br
     await burn(show)
     wide = {"alertname": "W" * 300, "severity": "critical", "service": "x" * 300}
     await show.source.fire([*storm(3), Alert(labels=wide, annotations={"summary": "y" * 500})])
-    await show.telegram.until(lambda: len(show.telegram.chat(CHAT).messages) >= 6)
+    await show.scene.telegram.until(lambda: len(show.scene.telegram.chat(CHAT).messages) >= 6)
     async with opened(browser, show, PHONE, scheme) as page:
         for name in ("Slack", "Mail", "Telegram"):
             await page.get_by_role("tab", name=name).click()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.async_api import Browser, Page, Request, async_playwright
+from playwright.async_api import Browser, Page, Request
 
 from relay.channels.email import EmailChannel, EmailOptions, MailServer, SmtpConfig
 from relay.clock import MINUTE
@@ -17,29 +17,12 @@ from relay.notification import AlertState, AlertView, Changes, Notice
 from relay.rendering import Renderer
 from tests.factories import NIGHT, make_alert_view, make_incident_view, make_notice, many_alerts
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PICTURES = Path(__file__).parents[2] / "docs" / "channels" / "img"
 PHONE, DESK = 390, 1000
 WIDE = "W" * 400
 
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-
-
-@pytest.fixture
-async def browser(chromium_path: Path) -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch(executable_path=str(chromium_path), args=FLAGS)
-        yield opened
-        await opened.close()
 
 
 def grown() -> Notice:

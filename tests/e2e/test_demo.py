@@ -162,24 +162,24 @@ async def test_the_story_is_one_message_for_each_incident_and_ends_well(real: bo
     async with told(find_alertmanager() if real else None) as show:
         assert show.story.progress.step == show.story.progress.steps
         assert not show.story.progress.running
-        bot = show.telegram.bot
-        messages = [one for one in show.telegram.chat(-1001234567890).messages if one.sender is bot]
+        bot = show.scene.telegram.bot
+        messages = [one for one in show.scene.telegram.chat(-1001234567890).messages if one.sender is bot]
         living = [one for one in messages if one.reply_to is None]
         assert len(living) == 1 + STORM
         assert all(one.text.startswith("🟢") for one in living)
         first = living[0]
         assert "HighResponseLatency" in first.edits[0].text or "HighResponseLatency" in first.text
         assert any("👤" in version.text and "anna" in version.text for version in first.edits)
-        slack = show.slack.channel("alerts")
+        slack = show.scene.slack.channel("alerts")
         await eventually(lambda: len([one for one in slack.messages if one.thread_ts is None]) == 1 + STORM)
-        await eventually(lambda: len(show.mail.mailbox) == 3)
-        assert "2 firing" in show.mail.mailbox[0].text
-        assert "Acked by anna" in show.mail.mailbox[1].text
-        assert "All resolved" in show.mail.mailbox[2].text
+        await eventually(lambda: len(show.scene.mail.mailbox) == 3)
+        assert "2 firing" in show.scene.mail.mailbox[0].text
+        assert "Acked by anna" in show.scene.mail.mailbox[1].text
+        assert "All resolved" in show.scene.mail.mailbox[2].text
         [silence] = [one for one in messages if "Silence ended by anna" in one.text]
         assert '{alertname="CircuitBreakerOpen", severity="warning"}' in silence.text
         assert any(f"hits {STORM // 5} firing alerts" in version.text for version in silence.edits)
-        assert show.telegram.calls("setWebhook") == []
+        assert show.scene.telegram.calls("setWebhook") == []
 
 
 async def test_the_story_can_be_told_again(tmp_path: Path) -> None:
@@ -196,14 +196,14 @@ async def test_alerts_of_ones_own_fire_and_resolve(tmp_path: Path) -> None:
         await show.start()
         await show.open()
         await show.fire()
-        chat = show.telegram.chat(-1001234567890).messages
-        await show.telegram.until(lambda: chat)
+        chat = show.scene.telegram.chat(-1001234567890).messages
+        await show.scene.telegram.until(lambda: chat)
         assert "AbnormalAPISpend" in chat[0].text
-        toast = await show.press(chat[0].id, "Ack")
+        toast = await show.scene.press(chat[0].id, "Ack")
         assert "AbnormalAPISpend" in toast.text
-        await show.telegram.until(lambda: "anna" in chat[0].text)
+        await show.scene.telegram.until(lambda: "anna" in chat[0].text)
         await show.resolve()
-        await show.telegram.until(lambda: chat[0].text.startswith("🟢"))
+        await show.scene.telegram.until(lambda: chat[0].text.startswith("🟢"))
     finally:
         await show.stop()
     assert not show.folder.exists()
@@ -226,7 +226,7 @@ async def test_the_page_takes_orders_from_itself_alone() -> None:
                 assert (await answer.json())["text"] == "This button is gone."
             async with session.get(f"{show.page.url}/../../pyproject.toml") as answer:
                 assert answer.status == 404
-        assert show.telegram.chat(-1001234567890).messages == []
+        assert show.scene.telegram.chat(-1001234567890).messages == []
     finally:
         await show.stop()
         shutil.rmtree(show.folder, ignore_errors=True)

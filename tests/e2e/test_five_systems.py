@@ -111,8 +111,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         at = addresses(replicas.values())
         relay = RelayProcess(
             tmp_path,
-            shipped.relay(at, inboxes.platforms, tmp_path),
-            environ={**inboxes.secrets, "RELAY_WEBHOOK_TOKEN": TOKEN},
+            shipped.relay(at, inboxes.far_side.platforms, tmp_path),
+            environ={**inboxes.far_side.secrets, "RELAY_WEBHOOK_TOKEN": TOKEN},
         )
         await start_alertmanager(shipped, at, tmp_path, parts)
         parts.push_async_callback(relay.kill)
@@ -237,7 +237,9 @@ def nobody_else_was_told(world: World) -> None:
 def reflexio_has_its_own_words(world: World) -> None:
     slack = world.first("reflexio-slack", "HighHallucinationRate").text
     assert "CRITICAL - HighHallucinationRate" in slack
-    subjects = {mail.subject for mail in world.inboxes.mail.mailbox if mail.recipients == ("reflexio@example.org",)}
+    subjects = {
+        mail.subject for mail in world.inboxes.far_side.mail.mailbox if mail.recipients == ("reflexio@example.org",)
+    }
     assert subjects == {f"[Reflexio] {alert}" for alert in alerts("reflexio")}
 
 
@@ -267,6 +269,6 @@ async def test_every_alert_arrives_on_exactly_its_channels_with_its_texts_and_re
     texts_are_right(world)
     nobody_else_was_told(world)
     reflexio_has_its_own_words(world)
-    assert world.inboxes.sms.refused == []
+    assert world.inboxes.far_side.sms.refused == []
     assert "event=dead_letter" not in world.relay.output
     record_property("table", report(world))

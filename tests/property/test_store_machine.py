@@ -31,7 +31,7 @@ from relay.ids import Ids
 from relay.ingest.reconcile import Reconciler
 from relay.ingest.turn import Turn
 from relay.notification import AlertState, DeliveryError, IncidentView, Kind, Notice, Sent
-from relay.planning import PostState, Step
+from relay.planning import Step
 from relay.routing import RouteConfig
 from relay.store import schema
 from relay.store.database import Engine
@@ -39,7 +39,7 @@ from relay.store.overview import overview
 from relay.store.posts import Due, load_view, record_done, record_failure, record_progress
 from relay.store.retention import Retention
 from relay.store.subjects import of_group
-from tests.state import APPENDING, LIVING, FakeClock, State, open_state, sqlite_engine, wire_alert
+from tests.state import APPENDING, LIVING, FakeClock, State, open_state, sqlite_engine, standing_of, wire_alert
 
 T = TypeVar("T")
 
@@ -228,7 +228,7 @@ class StoreMachine(RuleBasedStateMachine):
             return False
         post, view = due.post, due.view
         step = planning.plan(
-            standing(due), view, CHANNELS[post.channel], overflows=len(view.alerts) > MANY, now=self.clock()
+            standing_of(due.post), view, CHANNELS[post.channel], overflows=len(view.alerts) > MANY, now=self.clock()
         )
         if not isinstance(step, Step):
             until = step.at if isinstance(step, planning.Later) else None
@@ -333,20 +333,6 @@ def empty_database() -> bytes:
 
 def name_of(alert: Mapping[str, Any]) -> str:
     return str(alert["labels"]["alertname"])
-
-
-def standing(due: Due) -> PostState:
-    post = due.post
-    return PostState(
-        shown_rev=post.shown_rev,
-        announced_rev=post.announced_rev,
-        living=post.remote is not None,
-        quiet=post.quiet,
-        farewell=post.farewell,
-        attached_rev=post.attached_rev,
-        attached_at=post.attached_at,
-        told_at=post.told_at,
-    )
 
 
 def check_rows(conn: Connection) -> None:

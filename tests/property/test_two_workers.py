@@ -20,12 +20,12 @@ from relay import planning
 from relay.clock import SECOND, CommonClock
 from relay.delivery.outcome import progress_of
 from relay.notification import Notice, Sent
-from relay.planning import PostState, Step
+from relay.planning import Step
 from relay.store.database import Database
 from relay.store.leases import Lease, LeaseKeeper, LeaseLost
 from relay.store.posts import Due, record_done, record_progress
 from relay.store.sqlite import SqliteEngine
-from tests.state import LIVING, FakeClock, State, open_state, wire_alert
+from tests.state import LIVING, FakeClock, State, open_state, standing_of, wire_alert
 
 T = TypeVar("T")
 DESTINATION = "destination of both"
@@ -158,7 +158,7 @@ class TwoWorkers(RuleBasedStateMachine):
         due = self.run(self.state.due()) if lease is not None else None
         if due is None or lease is None:
             return
-        step = planning.plan(state_of(due), due.view, LIVING, overflows=False, now=self.clock())
+        step = planning.plan(standing_of(due.post), due.view, LIVING, overflows=False, now=self.clock())
         if isinstance(step, Step):
             worker.in_hand = InHand(due, step, lease)
             return
@@ -229,20 +229,6 @@ class TwoWorkers(RuleBasedStateMachine):
             self.run(self.stack.aclose())
             self.runner.close()
             shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def state_of(due: Due) -> PostState:
-    post = due.post
-    return PostState(
-        shown_rev=post.shown_rev,
-        announced_rev=post.announced_rev,
-        living=post.remote is not None,
-        quiet=post.quiet,
-        farewell=post.farewell,
-        attached_rev=post.attached_rev,
-        attached_at=post.attached_at,
-        told_at=post.told_at,
-    )
 
 
 TestTwoWorkers = TwoWorkers.TestCase

@@ -76,11 +76,11 @@ class Stack:
         if self.stand_ins is None:
             config = load(self._plan.config, os.environ)
         else:
-            tree = self._shipped.relay(self._addresses, self.stand_ins.platforms, self.folder)
+            tree = self._shipped.relay(self._addresses, self.stand_ins.far_side.platforms, self.folder)
             self.stand_ins.gather(tree["channels"])
             path = self.folder / "relay.yml"
             path.write_text(yaml.safe_dump(tree, allow_unicode=True, sort_keys=False), encoding="utf-8")
-            config = load(path, {**self.stand_ins.secrets, "RELAY_WEBHOOK_TOKEN": secrets.token_urlsafe()})
+            config = load(path, {**self.stand_ins.far_side.secrets, "RELAY_WEBHOOK_TOKEN": secrets.token_urlsafe()})
         known = config.alertmanagers[:1]
         here = [one.model_copy(update={"urls": [f"http://{self._addresses.alertmanager}"]}) for one in known]
         server = config.server.model_copy(update={"listen": self._addresses.relay, "ops_listen": None})

@@ -6,23 +6,16 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Any
 
-from relay.demo.mail import FakeMail
-from relay.demo.picture import Item, channel_items, chat_items, mail_items
+from relay.demo.picture import Item
 from relay.demo.players.server import SYSTEMS, Players
-from relay.demo.slack import FakeSlack
-from relay.demo.slack_state import Rates
-from relay.demo.sms import FakeSms, Sms
-from relay.demo.stack.shipped import Platforms
+from relay.demo.scene import ANNA, CHANNEL, CHAT, Scene
+from relay.demo.sms import Sms
+from relay.demo.stack.far_side import FarSide
 from relay.demo.stack.tale import Tale
-from relay.demo.telegram import FakeTelegram, Toast
 
-CHAT = -1001234567890
-ANNA = 1001
-CHANNEL = "alerts"
 _BOT_WITHIN = 120.0
 
 
@@ -37,45 +30,19 @@ class StandIns:
 
     def __init__(self, players: Players, *, patience: float) -> None:
         self._players = players
-        # The paces of the real platforms would make a storm last for minutes; their other rules all hold.
-        self.telegram = FakeTelegram(limits=False, username="relay_demo_bot")
-        swift = Rates(post_burst=200, posts_per_second=50, update_burst=500, updates_per_second=50)
-        self.slack = FakeSlack(channels=(CHANNEL,), rates=swift)
-        self.mail = FakeMail()
-        self.sms = FakeSms()
+        self.scene = Scene()
+        self.far_side = FarSide(self.scene.telegram, self.scene.slack, self.scene.mail)
         self.ready = False
-        self._me = self.telegram.add_user(ANNA, "Anna", "anna")
-        self._chat = self.telegram.add_chat(CHAT, title="On-call")
-        self._tale = Tale(players, self.telegram, CHAT, ANNA, patience=patience)
+        self._tale = Tale(players, self.scene.telegram, CHAT, ANNA, patience=patience)
         self._telling: asyncio.Task[None] | None = None
         self._tour = itertools.cycle(every_alert())
-        self._parts = AsyncExitStack()
 
     async def start(self) -> None:
-        for part in (self.telegram, self.slack, self.mail, self.sms):
-            await part.start()
-            self._parts.push_async_callback(part.stop)
+        await self.far_side.start()
 
     async def stop(self) -> None:
         await self._stop_telling()
-        await self._parts.aclose()
-
-    @property
-    def platforms(self) -> Platforms:
-        """What the relay's config says of them, once they are started."""
-        return Platforms(
-            telegram=self.telegram.url, slack=self.slack.url, mail_host=self.mail.host, mail_port=self.mail.port
-        )
-
-    @property
-    def secrets(self) -> Mapping[str, str]:
-        """The variables that the example config names."""
-        return {
-            "TELEGRAM_BOT_TOKEN": self.telegram.token,
-            "SLACK_BOT_TOKEN": self.slack.token,
-            "SMS_URL": self.sms.url,
-            "SMS_TOKEN": self.sms.token,
-        }
+        await self.far_side.stop()
 
     def gather(self, channels: Mapping[str, dict[str, Any]]) -> None:
         """Sends what is for many chats and Slack channels to the one of each that the page shows."""
@@ -88,7 +55,8 @@ class StandIns:
 
     async def wait_for_bot(self) -> None:
         """Returns when the bot listens: then everything may be tried."""
-        await self.telegram.until(lambda: self.telegram.updates.polled, within=_BOT_WITHIN)
+        telegram = self.scene.telegram
+        await telegram.until(lambda: telegram.updates.polled, within=_BOT_WITHIN)
         self.ready = True
 
     # The page's stage
@@ -98,23 +66,12 @@ class StandIns:
             "ready": self.ready,
             "story": asdict(self._tale.progress),
             "alertmanager": "A real Prometheus and a real Alertmanager; what they watch is played.",
-            "chat": self._chat.title,
-            "channel": CHANNEL,
+            **self.scene.titles(),
         }
 
     def items(self) -> Mapping[str, Item]:
-        return {
-            **chat_items(self._chat, self.telegram.bot, self._me),
-            **channel_items(self.slack.channel(CHANNEL)),
-            **mail_items(self.mail),
-            **{f"sms-{number}": _sms_item(number, sms) for number, sms in enumerate(self.sms.outbox)},
-        }
-
-    async def press(self, message_id: int, data: str) -> Toast:
-        return await self.telegram.user_presses(CHAT, message_id, data, user_id=ANNA)
-
-    def say(self, text: str) -> None:
-        self.telegram.user_sends(CHAT, ANNA, text)
+        sms = {f"sms-{number}": _sms_item(number, sms) for number, sms in enumerate(self.far_side.sms.outbox)}
+        return {**self.scene.items(), **sms}
 
     def play(self) -> None:
         """Tells the next incident of the tour, unless one is being told."""
@@ -141,10 +98,10 @@ class StandIns:
         return sum(alert in text for text in self._texts())
 
     def _texts(self) -> Iterator[str]:
-        yield from (message.text for message in self._chat.messages)
-        yield from (message.text for message in self.slack.channel(CHANNEL).messages)
-        yield from (mail.subject + mail.text for mail in self.mail.mailbox)
-        yield from (sms.text for sms in self.sms.outbox)
+        yield from (message.text for message in self.scene.chat.messages)
+        yield from (message.text for message in self.scene.channel.messages)
+        yield from (mail.subject + mail.text for mail in self.scene.mail.mailbox)
+        yield from (sms.text for sms in self.far_side.sms.outbox)
 
     async def _stop_telling(self) -> None:
         if self._telling is not None:
