@@ -15,6 +15,7 @@ from relay.clock import Millis
 from relay.severity import Severity
 
 if TYPE_CHECKING:
+    from relay.checked import Checked
     from relay.notification_digest import DigestCall, DigestLayout, DigestView
 
 
@@ -293,8 +294,5 @@ class Channel(Protocol):
     def lay_out(self, view: DigestView, now: Millis, *, plain: bool = False) -> DigestLayout: ...  # pure, as `render`
     async def send_digest(self, call: DigestCall) -> Sent: ...  # one remote call of a digest, as `send`
     def follow(self, moved_to: Mapping[str, Any]) -> None: ...  # a migrated chat: the new address from now on
-    async def check(self) -> str:
-        """Asks the platform whether this channel would work; one line for people. Raises `DeliveryError`."""
-        ...
-
+    async def check(self) -> Checked: ...  # asks the platform, shows nobody anything; raises only `DeliveryError`
     async def close(self) -> None: ...

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.channels.apprise_options import AppriseOptions
+from relay.checked import Checked
 from relay.clock import Millis
 from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
@@ -137,9 +138,9 @@ class AppriseChannel:
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         """Apprise tells of no moves."""
 
-    async def check(self) -> str:
+    async def check(self) -> Checked:
         """The address was understood; more cannot be asked without sending."""
-        return f"{self.account} is a known service; it is only tried by a message"
+        return Checked(f"{self.account} is a known service; it is only tried by a message")
 
     async def close(self) -> None:
         """Apprise keeps nothing open."""

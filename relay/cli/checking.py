@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Sequence
 from contextlib import AsyncExitStack
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from relay import logs
 from relay.cli.arguments import ConfigOption
 from relay.cli.output import say
 from relay.config import Config, ConfigError, Loaded, read
+
+if TYPE_CHECKING:
+    from relay.notification import Channel
 
 PATIENCE = 20.0
 """Seconds that one platform gets to answer."""
@@ -82,7 +85,7 @@ async def _ask_everyone(config: Config) -> bool:
         except ValueError as error:  # such as a type whose extra is not installed
             say(f"channels: {error}", "red")
             return False
-        answers = [_ask(f"channel {one.name} ({one.type})", one.check()) for one in channels]
+        answers = [_ask(f"channel {one.name} ({one.type})", _said(one)) for one in channels]
         lines = await asyncio.gather(*answers, *_ask_alertmanagers(config, session))
     for line, well in lines:
         say(_masked(line, config), "green" if well else "red")
@@ -109,6 +112,10 @@ def _ask_alertmanagers(config: Config, session: object) -> Sequence[Awaitable[tu
     return [
         _ask(f"alertmanager {client.name} {url}", version(client, url)) for client in clients for url in client.urls
     ]
+
+
+async def _said(channel: Channel) -> str:
+    return (await channel.check()).said
 
 
 async def _ask(who: str, question: Awaitable[str]) -> tuple[str, bool]:

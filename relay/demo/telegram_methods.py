@@ -77,7 +77,11 @@ class Methods:
         gifts = dict.fromkeys(
             ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels"), False
         )
-        return chat.wire() | {"accent_color_id": 0, "max_reaction_count": 11, "accepted_gift_types": gifts}
+        more: dict[str, Any] = {"accent_color_id": 0, "max_reaction_count": 11, "accepted_gift_types": gifts}
+        if chat.kind in {"group", "supergroup"}:
+            names = {"can_send_messages": chat.can_send_text, "can_send_documents": chat.can_send_documents}
+            more["permissions"] = names
+        return chat.wire() | more
 
     def get_chat_member(self, params: Params) -> Any:
         chat = self._memory.chat(params.get("chat_id"))
@@ -257,6 +261,6 @@ def _member(user: User, status: str) -> dict[str, Any]:
         result["is_anonymous"] = False
     if status == "administrator":
         names = "be_edited manage_chat delete_messages manage_video_chats restrict_members promote_members change_info"
-        rest = "invite_users post_stories edit_stories delete_stories"
+        rest = "invite_users post_stories edit_stories delete_stories send_welcome_messages"
         result |= {f"can_{name}": False for name in f"{names} {rest}".split()} | {"is_anonymous": False}
     return result

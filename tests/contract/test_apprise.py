@@ -117,7 +117,7 @@ async def test_cancelling_a_call_ends_it(gateway: FakeGateway, make: Make) -> No
 
 async def test_no_service_is_a_failure(gateway: FakeGateway, make: Make) -> None:
     channel = make()
-    assert "json" in await channel.check()
+    assert "json" in (await channel.check()).said
     await gateway.stop()
     assert (await fail(channel)).reason == "server_error"
     await channel.close()

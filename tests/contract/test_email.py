@@ -388,7 +388,7 @@ async def test_a_trusted_server_gets_mail_encrypted_and_signed_in(tmp_path: Path
     assert fake.mailbox[0].encrypted
     assert fake.mailbox[0].user == "relay"
     assert fake.connections == 1
-    assert "encrypted, signed in as relay" in await channel.check()
+    assert "encrypted, signed in as relay" in (await channel.check()).said
     await channel.close()
     await fake.stop()
 
@@ -493,7 +493,9 @@ async def test_a_server_without_sign_in_is_unauthorized(fake: FakeMail) -> None:
 
 
 async def test_check_tells_that_nothing_is_encrypted(channel: EmailChannel, fake: FakeMail) -> None:
-    assert "NOT encrypted, without signing in" in await channel.check()
+    assert "NOT encrypted, without signing in" in (found := await channel.check()).said
+    assert "connection" in found.rules_out
+    assert "unauthorized" not in found.rules_out  # that the server wants a name it says to a mail
     await fake.stop()
     with pytest.raises(DeliveryError):
         await channel.check()

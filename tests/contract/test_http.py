@@ -235,7 +235,7 @@ async def test_no_answer_is_an_unknown_outcome(gateway: FakeGateway, make: Make)
 
 async def test_no_service_is_a_connection_error(gateway: FakeGateway, make: Make) -> None:
     channel = make()
-    assert "answers" in await channel.check()
+    assert "answers" in (await channel.check()).said
     await gateway.stop()
     assert (await fail(channel)).reason == "connection"
     with pytest.raises(DeliveryError) as caught:
@@ -243,8 +243,8 @@ async def test_no_service_is_a_connection_error(gateway: FakeGateway, make: Make
     assert TOKEN not in str(caught.value)
 
 
-async def test_check_sends_nothing(gateway: FakeGateway, make: Make) -> None:
-    await make().check()
+async def test_check_sends_nothing_and_so_rules_out_little(gateway: FakeGateway, make: Make) -> None:
+    assert (await make().check()).rules_out == {"connection"}
     assert not gateway.journal
 
 

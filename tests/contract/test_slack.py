@@ -12,6 +12,7 @@ import pytest
 
 from relay.channels.slack import SlackChannel
 from relay.channels.slack_options import SlackConfig, SlackOptions
+from relay.checked import KNOWN
 from relay.demo import slack_rules as rules
 from relay.demo.slack import WEBHOOK_SECRET, FakeSlack
 from relay.demo.slack_state import Rates
@@ -467,8 +468,9 @@ def test_a_channel_without_any_way_to_post_is_refused() -> None:
 
 async def test_check_names_bot_workspace_and_channel(slack: FakeSlack, open_channel: Open) -> None:
     by_id = open_channel(channel=slack.channel("oncall").id)
-    assert await by_id.check() == f"@relay of Relay Demo writes to #oncall ({slack.channel('oncall').id})"
-    assert "#alerts" in await open_channel().check()
+    assert (await by_id.check()).said == f"@relay of Relay Demo writes to #oncall ({slack.channel('oncall').id})"
+    assert "#alerts" in (sure := await open_channel().check()).said
+    assert sure.rules_out == KNOWN | {"forbidden", "not_found"}
     assert slack.channel("oncall").messages == []
 
 
@@ -485,9 +487,10 @@ async def test_check_finds_channels_that_cannot_be_written_to(
 
 
 async def test_check_says_what_it_could_not_see(slack: FakeSlack, open_channel: Open) -> None:
-    assert "private or does not exist" in await open_channel(channel="#secret").check()
+    assert "private or does not exist" in (await open_channel(channel="#secret").check()).said
     slack.workspace.scopes.discard("channels:read")
-    assert "channels:read" in await open_channel().check()
+    assert "channels:read" in (unsure := await open_channel().check()).said
+    assert unsure.rules_out == KNOWN  # whether it may write there is not known
 
 
 async def test_check_fails_with_a_wrong_token(open_channel: Open) -> None:
@@ -497,7 +500,7 @@ async def test_check_fails_with_a_wrong_token(open_channel: Open) -> None:
 
 
 async def test_check_tries_a_webhook_without_posting(slack: FakeSlack, hook: SlackChannel, open_channel: Open) -> None:
-    assert "answers" in await hook.check()
+    assert "answers" in (await hook.check()).said
     assert slack.channel("alerts").messages == []
     with pytest.raises(DeliveryError) as caught:
         await open_channel(webhook_url=f"{slack.webhook_url('alerts')}x").check()

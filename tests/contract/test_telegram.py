@@ -545,10 +545,10 @@ async def test_a_message_deleted_by_hand_is_gone(fake: FakeTelegram, channel: Te
 
 
 async def test_a_check_says_who_writes_where(fake: FakeTelegram, channel_of: Open) -> None:
-    assert await channel_of().check() == "@relay_bot writes to On-call (supergroup -1001)"
-    assert await channel_of(chat_id=1001).check() == "@relay_bot writes to Anna (private 1001)"
+    assert (await channel_of().check()).said == "@relay_bot writes to On-call (supergroup -1001)"
+    assert (await channel_of(chat_id=1001).check()).said == "@relay_bot writes to Anna (private 1001)"
     topic = channel_of(chat_id=FORUM, topic_id=TOPIC)
-    assert await topic.check() == "@relay_bot writes to Topics (supergroup -1002), topic 7"
+    assert (await topic.check()).said == "@relay_bot writes to Topics (supergroup -1002), topic 7"
     fake.chat(CHAT).bot_status = "left"
     for options, reason in (
         ({}, "forbidden"),
@@ -558,6 +558,27 @@ async def test_a_check_says_who_writes_where(fake: FakeTelegram, channel_of: Ope
         with pytest.raises(DeliveryError) as caught:
             await channel_of(**options).check()
         assert (caught.value.reason, caught.value.permanent) == (reason, True)
+
+
+async def test_a_check_finds_out_that_the_bot_may_not_write(fake: FakeTelegram, channel_of: Open) -> None:
+    fake.chat(CHAT).can_send_text = False
+    fake.add_chat(-1009, kind="channel", title="News")
+    for chat, told in ((CHAT, "may not write to On-call"), (-1009, "is no administrator of News")):
+        channel = channel_of(chat_id=chat)
+        with pytest.raises(DeliveryError, match=told) as caught:
+            await channel.check()
+        assert (caught.value.reason, caught.value.permanent) == ("forbidden", True)
+        assert (await failure(channel)).reason == "forbidden"  # a message says the same
+    fake.chat(-1009).bot_status = "administrator"
+    assert "forbidden" in (await channel_of(chat_id=-1009).check()).rules_out
+
+
+async def test_a_check_rules_out_only_what_it_would_have_met(channel_of: Open) -> None:
+    group, person = (await channel_of().check()).rules_out, (await channel_of(chat_id=1001).check()).rules_out
+    topic = (await channel_of(chat_id=FORUM, topic_id=TOPIC).check()).rules_out
+    assert {"connection", "unauthorized", "forbidden", "not_found"} <= group
+    assert group - person == {"forbidden"}  # a person who has blocked the bot is still found
+    assert group - topic == {"not_found"}  # a topic that is gone is not asked for
 
 
 def test_limits_are_the_platforms_unless_the_config_says_otherwise(channel_of: Open) -> None:

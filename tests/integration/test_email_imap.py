@@ -97,7 +97,7 @@ async def listening(port: int, process: Process) -> None:
 
 async def test_a_whole_incident_is_read_back_as_one_thread(mailbox: Mailbox) -> None:
     channel = mailbox.channel()
-    assert "encrypted, signed in as ops@example.org" in await channel.check()
+    assert "encrypted, signed in as ops@example.org" in (await channel.check()).said
     storm = make_incident_view(*many_alerts(60), revision=1)
     over = make_incident_view(make_alert_view(state=AlertState.RESOLVED), revision=2)
     await channel.send(channel.render(make_notice(storm)))

@@ -14,6 +14,7 @@ from relay.channels.email.message import Attachment, Parts, build, header_text, 
 from relay.channels.email.server import MailServer
 from relay.channels.email.table import alerts_table
 from relay.channels.email_options import EmailOptions
+from relay.checked import Checked
 from relay.clock import Millis
 from relay.matchers import Matcher, format_matchers
 from relay.notification import Capabilities, IncidentView, Limits, Notice, Sent
@@ -115,7 +116,7 @@ class EmailChannel:
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         """Mail addresses do not move."""
 
-    async def check(self) -> str:
+    async def check(self) -> Checked:
         return await self._server.check()
 
     async def close(self) -> None:

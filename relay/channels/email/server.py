@@ -21,6 +21,7 @@ from aiosmtplib.errors import (
 
 from relay.channels.email.replies import Reply, Stage, nobody_took_it, refusal, silence
 from relay.channels.email_options import SmtpConfig
+from relay.checked import ANSWERED, KNOWN, Checked
 from relay.notification import DeliveryError
 
 _CONNECT_SECONDS = 10.0
@@ -80,8 +81,8 @@ class MailServer:
                 self._forget()
                 raise
 
-    async def check(self) -> str:
-        """Connects, signs in and says what was found. Raises only `DeliveryError`."""
+    async def check(self) -> Checked:
+        """Connects and signs in; whom the server takes mail from shows only a mail. Raises only `DeliveryError`."""
         async with self._lock:
             try:
                 client = await self._connected()
@@ -93,7 +94,8 @@ class MailServer:
                 raise
             tls = client.get_transport_info("ssl_object") or client.get_transport_info("sslcontext")
             user = f"signed in as {self.config.username}" if self.config.username else "without signing in"
-            return f"{self.config.host}:{self.config.port}, {'encrypted' if tls else 'NOT encrypted'}, {user}"
+            said = f"{self.config.host}:{self.config.port}, {'encrypted' if tls else 'NOT encrypted'}, {user}"
+            return Checked(said, KNOWN if self.config.username else ANSWERED)
 
     async def close(self) -> None:
         """Says goodbye; never raises and never takes long."""

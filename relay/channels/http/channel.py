@@ -17,6 +17,7 @@ import aiohttp
 from relay import __version__
 from relay.channels.http.answers import meaning_of, retry_after, text_of
 from relay.channels.http_options import HttpOptions
+from relay.checked import Checked
 from relay.clock import Millis
 from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
@@ -138,7 +139,7 @@ class HttpChannel:
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         """Redirects are not followed: a webhook that moved is a change of the config."""
 
-    async def check(self) -> str:
+    async def check(self) -> Checked:
         """Connects only: any request would be a message."""
         parts = urlsplit(self._url)
         secure = parts.scheme == "https"
@@ -149,7 +150,8 @@ class HttpChannel:
         except (OSError, TimeoutError, ValueError) as error:
             raise self._no_answer(error) from None
         writer.close()
-        return f"{parts.hostname}:{port} answers; the address itself is only tried by a message"
+        said = f"{parts.hostname}:{port} answers; the address itself is only tried by a message"
+        return Checked(said, frozenset({"connection"}))
 
     async def close(self) -> None:
         """The session is its owner's."""

@@ -18,6 +18,7 @@ from relay.channels.slack.content import SlackContent
 from relay.channels.slack.digest import DigestComposer
 from relay.channels.slack.errors import nonsense, of_this_post, refusal
 from relay.channels.slack_options import SlackConfig, SlackOptions
+from relay.checked import KNOWN, Checked
 from relay.clock import Millis
 from relay.notification import Capabilities, Content, DeliveryError, IncidentView, Kind, Limits, Notice, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
@@ -135,7 +136,7 @@ class SlackChannel:
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         """Slack moves no channel: a renamed one keeps its id."""
 
-    async def check(self) -> str:
+    async def check(self) -> Checked:
         """Asks with `auth.test` and, where the bot may, for the channel; a webhook with a post too empty to be shown."""
         if self._webhook is not None:
             return await self._check_webhook(self._webhook)
@@ -147,14 +148,14 @@ class SlackChannel:
         except DeliveryError as error:
             if "missing_scope" not in error.detail:
                 raise
-            return f"{who} is known; without the scope channels:read {channel} could not be looked up"
+            return Checked(f"{who} is known; without the scope channels:read {channel} could not be looked up", KNOWN)
         if found is None:
-            return f"{who} is known; {channel} is private or does not exist: give its id to be sure"
+            return Checked(f"{who} is known; {channel} is private or does not exist: give its id to be sure", KNOWN)
         if found.get("is_archived"):
             raise refusal("is_archived", status=200)
         if not found.get("is_member"):
             raise refusal("not_in_channel", status=200)
-        return f"{who} writes to #{found.get('name')} ({found.get('id')})"
+        return Checked(f"{who} writes to #{found.get('name')} ({found.get('id')})", KNOWN | {"forbidden", "not_found"})
 
     async def close(self) -> None:
         await self._client.close()
@@ -227,11 +228,11 @@ class SlackChannel:
             raise nonsense(status)
         raise _judged(refusal(text, status=status, retry_after=retry_after), plain=content.plain)
 
-    async def _check_webhook(self, webhook: SecretStr) -> str:
+    async def _check_webhook(self, webhook: SecretStr) -> Checked:
         status, text, retry_after = await self._client.post_webhook(webhook, {"text": ""})
         error = refusal(text, status=status, retry_after=retry_after)
         if status == 400 and error.reason == "unparsable":  # it exists, and had nothing to show
-            return "the incoming webhook answers"
+            return Checked("the incoming webhook answers", KNOWN)
         raise error
 
     async def _find(self, channel: str) -> Mapping[str, Any] | None:

@@ -15,7 +15,6 @@ from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import (
     BufferedInputFile,
-    ChatFullInfo,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     LinkPreviewOptions,
@@ -24,10 +23,12 @@ from aiogram.types import (
 )
 from aiohttp import ClientTimeout
 
+from relay.channels.telegram.checking import verdict_of
 from relay.channels.telegram.content import Composer, Keyboard, TelegramContent
 from relay.channels.telegram.digest import DigestComposer, DigestKeyboard
 from relay.channels.telegram.errors import Judge
 from relay.channels.telegram_options import TelegramConfig, TelegramOptions
+from relay.checked import Checked
 from relay.clock import Millis
 from relay.notification import Capabilities, Content, DeliveryError, IncidentView, Kind, Limits, Notice, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
@@ -38,7 +39,6 @@ CONNECT_TIMEOUT = 5.0
 TOTAL_TIMEOUT = 30.0  # seconds; aiogram adds a long poll's own waiting
 
 _GENERAL_TOPIC = 1  # its id is refused as "message thread not found": it is addressed by naming none
-_ABSENT = ("left", "kicked")
 
 
 class _Session(AiohttpSession):
@@ -153,30 +153,19 @@ class TelegramChannel:
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         self._chat_id = moved_to["chat_id"]
 
-    async def check(self) -> str:
+    async def check(self) -> Checked:
         try:
             me = await self._bot.get_me()
             chat = await self._bot.get_chat(self._chat_id)
-            status = "" if chat.type == ChatType.PRIVATE else (await self._bot.get_chat_member(chat.id, me.id)).status
+            member = None if chat.type == ChatType.PRIVATE else await self._bot.get_chat_member(chat.id, me.id)
         except Exception as error:  # noqa: BLE001  the same
             failure = self._judge.classify(error, plain=False, elsewhere=False)
         else:
-            return self._verdict(f"@{me.username}", chat, status)
+            return verdict_of(f"@{me.username}", chat, member, self._thread_id)
         raise failure
 
     async def close(self) -> None:
         """The bot belongs to whoever opened it."""
-
-    def _verdict(self, who: str, chat: ChatFullInfo, status: str) -> str:
-        where = f"{chat.title or chat.full_name} ({chat.type} {chat.id})"
-        if status in _ABSENT:
-            raise DeliveryError("forbidden", f"{who} is not a member of {where}", scope="destination", permanent=True)
-        if self._thread_id and not chat.is_forum:
-            raise DeliveryError(
-                "not_found", f"{where} has no topics, but topic_id is set", scope="destination", permanent=True
-            )
-        topic = f", topic {self._thread_id}" if self._thread_id else ""
-        return f"{who} writes to {where}{topic}"
 
     def _elsewhere(self, content: TelegramContent) -> bool:
         if content.remote is None or not isinstance(self._chat_id, int):
