@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from relay.notification import Reason
 
-ANSWERED: frozenset[Reason] = frozenset({"connection", "timeout", "server_error", "rate_limited"})
+_OF_A_TEXT: frozenset[Reason] = frozenset({"rejected", "unparsable", "too_large", "gone"})
+ANSWERED: frozenset[Reason] = _OF_A_TEXT | {"connection", "timeout", "server_error", "rate_limited"}
 KNOWN: frozenset[Reason] = ANSWERED | {"unauthorized"}
-"""What is over when a platform answers as it should, and when it knows us."""
+"""What is over when a platform answers as it should, and when it knows us. That it refused one text speaks for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from relay.store.deliveries import follow_config
 from relay.store.leases import LeaseKeeper
 from relay.watching import Watched, Watcher, Workshop
 from relay.watching.heartbeat import Heartbeat, Vitals
+from relay.watching.probe import Check, Prober
 
 _PLATFORMS = {"telegram": "telegram", "slack": "slack", "email": "smtp"}
 """The section that a channel of this type depends on."""
@@ -84,11 +85,12 @@ class Watching:
     ) -> None:
         self._delivery = delivery
         await self._follow_config(stopping)
+        checks = {channel.name: channel.check for channel in channels}
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watcher().run(stopping), name="watcher")
+            tasks.create_task(self._prober(checks).run(stopping), name="prober")
             heartbeat = self._around.config.heartbeat
             if heartbeat is not None:
-                checks = {channel.name: channel.check for channel in channels}
                 vitals = Vitals(self._around.database, self._around.clock, checks, delivery.standing_still)
                 beating = Heartbeat(
                     heartbeat.url,
@@ -115,6 +117,17 @@ class Watching:
             else:
                 around.wake(digests)
                 return
+
+    def _prober(self, checks: Mapping[str, Check]) -> Prober:
+        around = self._around
+        return Prober(
+            checks,
+            self._resume,
+            database=around.database,
+            keeper=around.keeper,
+            metrics=around.metrics,
+            monotonic=around.monotonic,
+        )
 
     def _watcher(self) -> Watcher:
         around, config = self._around, self._around.config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -10,11 +11,24 @@ from relay.clock import Millis
 from relay.notification import DeliveryError
 from relay.store.schema import destinations
 
+_WELL: Mapping[str, Any] = {
+    "failing_since": None,
+    "paused_since": None,
+    "permanent": False,
+    "reason": "",
+    "detail": "",
+}
+
 
 def record_success(conn: Connection, channel: str, now: Millis) -> None:
     """The channel's far side took something: whatever it said before is over."""
-    well = {"succeeded_at": now, "failing_since": None, "paused_since": None, "permanent": False}
-    _save(conn, channel, well | {"reason": "", "detail": ""})
+    _save(conn, channel, {"succeeded_at": now, **_WELL})
+
+
+def record_recovery(conn: Connection, channel: str, failed_at: Millis | None) -> bool:
+    """The channel's far side says that it would take something now; False if a call has failed since `failed_at`."""
+    same = (destinations.c.key == channel, destinations.c.failed_at == failed_at)
+    return conn.execute(update(destinations).where(*same).values(**_WELL)).rowcount > 0
 
 
 def record_refusal(conn: Connection, channel: str, now: Millis, error: DeliveryError) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,12 +14,13 @@ from relay.ingest.fallback import show_elsewhere
 from relay.ingest.own import ITSELF, SOURCE
 from relay.ingest.policy import Policy
 from relay.metrics import Metrics
-from relay.store.database import Connection, Database, StoreUnavailable
+from relay.store.database import Connection, Database
 from relay.store.leases import LeaseKeeper
 from relay.store.watching import ChannelState, Look, commit_nothing, find_stranded, look
 from relay.watching import concerns
 from relay.watching.concerns import Concern, Subject
 from relay.watching.judge import Contact, Judge, Watched
+from relay.watching.rounds import make_rounds
 
 __all__ = ["Watched", "Watcher", "Workshop"]
 
@@ -66,17 +66,7 @@ class Watcher:
 
     async def run(self, stopping: asyncio.Event) -> None:
         self._with.keeper.want([LEASE])
-        while not stopping.is_set():
-            try:
-                await self.round()
-            except StoreUnavailable as error:
-                self._log.warning("store unavailable", error=str(error))
-            except Exception:  # noqa: BLE001  the door of a round: a bug in one must not stop the next
-                self._with.metrics.errors.labels("timer").inc()
-                self._log.exception("watching failed unexpectedly")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EVERY):
-                    await stopping.wait()
+        await make_rounds(self.round, EVERY, stopping=stopping, metrics=self._with.metrics)
 
     async def round(self) -> None:
         """Raises `StoreUnavailable`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import aiohttp
 from pydantic import SecretStr
@@ -13,21 +13,17 @@ from relay import logs
 from relay.clock import MINUTE, SECOND, Clock, Millis
 from relay.ingest.own import ITSELF
 from relay.metrics import Metrics
-from relay.notification import DeliveryError
 from relay.store.database import Database, StoreUnavailable
 from relay.store.leases import LeaseKeeper
 from relay.store.watching import ChannelState, commit_nothing, look
+from relay.watching.probe import Check, ask
 
 LEASE = "heartbeat"
 COMMIT_WITHIN = 10.0
-CHECK_WITHIN = 15.0
 ASK_WITHIN = 10.0
 """Seconds that each part may take."""
 RECENT: Millis = 10 * MINUTE
 """A channel that has taken something since then works; others are asked."""
-
-Check = Callable[[], Awaitable[object]]
-"""Asks a channel's platform whether it would work; raises `DeliveryError`."""
 
 
 class Vitals:
@@ -66,12 +62,8 @@ class Vitals:
         if any(now - (channels[name].succeeded_at or 0) < RECENT for name in able):
             return True
         for name in able:
-            try:
-                async with asyncio.timeout(CHECK_WITHIN):
-                    await self._checks[name]()
-            except (DeliveryError, TimeoutError):
-                continue
-            return True
+            if await ask(self._checks[name]) is not None:
+                return True
         return False
 
 

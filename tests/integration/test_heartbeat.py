@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,14 @@ from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from relay.checked import Checked
 from relay.clock import HOUR, MINUTE, CommonClock
 from relay.metrics import Metrics
 from relay.notification import DeliveryError
 from relay.store.destinations import record_refusal, record_success
 from relay.store.leases import LeaseKeeper
 from relay.watching.heartbeat import Heartbeat, Vitals
+from relay.watching.probe import Check
 from tests.state import LIVING, State, open_state, sqlite_engine
 from tests.watching import KICKED
 
@@ -59,12 +61,12 @@ async def open_ward(folder: Path, *, address: str = "", owner: str = "one") -> A
         session = await stack.enter_async_context(aiohttp.ClientSession())
         checks: dict[str, DeliveryError | None] = {"chat": None, "mail": None}
 
-        def check_of(name: str) -> Callable[[], Awaitable[object]]:
-            async def check() -> object:
+        def check_of(name: str) -> Check:
+            async def check() -> Checked:
                 ward.checked.append(name)
                 if (error := checks[name]) is not None:
                     raise error
-                return "works"
+                return Checked("works")
 
             return check
 
