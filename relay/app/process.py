@@ -8,7 +8,7 @@ import signal
 import uvloop
 
 from relay import logs
-from relay.app.memory import freeze_imports, give_back
+from relay.app.memory import freeze_imports, give_back, share_heaps
 from relay.app.relay import Relay
 from relay.config import Config
 from relay.store.database import StoreUnavailable
@@ -16,6 +16,7 @@ from relay.store.database import StoreUnavailable
 
 def run(config: Config, listen: str | None = None) -> int:
     """Serves until SIGTERM or SIGINT; a second signal cancels at once. Returns the exit code."""
+    share_heaps()
     return uvloop.run(_serve(config, listen))
 
 
