@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from relay.alerts import WebhookAlert
 from relay.clock import Clock, Millis
@@ -19,15 +20,17 @@ def heed_watchdogs(accept: Accept, watchdogs: Mapping[str, Sequence[Matcher]], c
     """The same batch function, which takes watchdog alerts out of messages and records their beats with the batch.
 
     `watchdogs`: alertmanager -> the matchers that must all hold. Without any, nothing is wrapped and nothing is paid.
+    A beat is news each time: a message that holds one is no duplicate.
     """
     if not watchdogs:
         return accept
 
     def accept_others(conn: Connection, batch: Sequence[Delivered]) -> Sequence[Accepted]:
-        beating = {one.source.name for one in batch if _beats(one, watchdogs)}
-        for name in sorted(beating):
+        beating = [_beats(one, watchdogs) for one in batch]
+        for name in sorted({one.source.name for one, beats in zip(batch, beating, strict=True) if beats}):
             record_beat(conn, name, clock())
-        return accept(conn, [_without_watchdogs(one, watchdogs) for one in batch])
+        accepted = accept(conn, [_without_watchdogs(one, watchdogs) for one in batch])
+        return [replace(one, duplicate=False) if beats else one for one, beats in zip(accepted, beating, strict=True)]
 
     return accept_others
 

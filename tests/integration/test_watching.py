@@ -279,7 +279,8 @@ DOG = Plan(watchdogs={"main": (15 * MINUTE, ["team"])})
 
 async def test_a_beat_is_no_message_and_is_remembered(opened: Open) -> None:
     async with opened(DOG) as watch:
-        await watch.beat()
+        for _ in range(2):
+            assert not (await watch.beat()).duplicate  # each beat is news
         await watch.rounds()
         assert await watch.told() == []
         text = watch.metrics.render()[0].decode()
@@ -290,8 +291,12 @@ async def test_a_watchdog_among_other_alerts_of_a_group_is_left_out(opened: Open
     async with opened(DOG) as watch:
         message = wire_message(wire_alert("Watchdog", severity="none"), wire_alert(summary="disk full"))
         source = Source(name="main", has_api=True)
-        await watch.state.database.write_batched(watch.accept, Delivered(source=source, message=message))
+        delivered = Delivered(source=source, message=message)
+        await watch.state.database.write_batched(watch.accept, delivered)
         assert await watch.told() == ["chat new: disk full"]
+        assert not (await watch.state.database.write_batched(watch.accept, delivered)).duplicate
+        alone = Delivered(source=source, message=wire_message(wire_alert(summary="disk full")))
+        assert (await watch.state.database.write_batched(watch.accept, alone)).duplicate
 
 
 async def test_a_missing_watchdog_is_told_on_its_channels_and_its_return_too(opened: Open) -> None:
