@@ -7,7 +7,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 # Most tests wait for servers and processes: one worker more than the usual two cores keeps them busy.
 WORKERS ?= 3
-PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+# Files go out in the order of tests/conftest.py; xdist of itself would begin with those of the most tests, the short ones.
+PYTEST := $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SCRIPTS := .ci/run $(filter-out %.py,$(wildcard tools/*))
 # The tests start many processes: each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE

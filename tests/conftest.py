@@ -14,10 +14,19 @@ from tests.error_logs import ErrorLogs
 from tests.programs import AlertmanagerProgram
 from tests.servers import AlertmanagerStarter, PostgresCluster, PrometheusStarter
 
+LONGEST_FIRST = ("e2e", "browser", "integration", "property")
+"""Folders of tests; the others follow."""
+
 
 def pytest_configure() -> None:
     """Python 3.11 makes an event loop for whoever asks first, here plugins, which nobody closes: say that there is none."""
     asyncio.set_event_loop(None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The folders whose files take longest go out first: one that begins last keeps a single process busy at the end."""
+    rank = {folder: number for number, folder in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.parent.name, len(rank)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
