@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from relay.notification import Capabilities, IncidentView, Notice, Sent
 from relay.planning import PostState, Step
 from relay.routing import RouteConfig, Router
 from relay.severity import SeverityMap
-from relay.store.database import Database, Engine
+from relay.store.database import Connection, Database, Engine
 from relay.store.held import held_alerts
 from relay.store.postgres import PostgresEngine
 from relay.store.posts import Due, next_due, record_done, record_progress
@@ -48,6 +48,18 @@ class FakeClock:
 
     def advance(self, length: Millis) -> None:
         self.now += length
+
+
+def sqlite_steps(conn: Connection, work: Callable[[], object]) -> int:
+    """How many steps SQLite's machine takes for it: what it looks at, whatever the disk."""
+    counted: list[int] = []
+    raw: Any = conn.connection.driver_connection
+    raw.set_progress_handler(lambda: counted.append(1), 1)
+    try:
+        work()
+    finally:
+        raw.set_progress_handler(None, 1)
+    return len(counted)
 
 
 def iso(at: Millis) -> str:

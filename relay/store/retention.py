@@ -122,8 +122,11 @@ def _forget_members(conn: Connection, incident_ids: Sequence[int], before: Milli
     key = (memberships.c.incident_id, memberships.c.alert_id)
     members = conn.execute(select(*key).where(memberships.c.incident_id.in_(incident_ids)).limit(ROWS)).all()
     if members:
-        conn.execute(delete(memberships).where(tuple_(*key).in_([tuple(row) for row in members])))
-        _forget_runs(conn, {row.alert_id for row in members}, before)
+        listed_in, alert_ids = {row.incident_id for row in members}, {row.alert_id for row in members}
+        # the pairs alone would do, but SQLite looks for pairs in the whole table
+        near = (memberships.c.incident_id.in_(listed_in), memberships.c.alert_id.in_(alert_ids))
+        conn.execute(delete(memberships).where(*near, tuple_(*key).in_([tuple(row) for row in members])))
+        _forget_runs(conn, alert_ids, before)
     return len(members)
 
 

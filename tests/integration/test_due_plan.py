@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, insert, text
 
 from relay.store.posts import next_due
 from relay.store.schema import posts
-from tests.state import State, open_state, postgres_engine, sqlite_engine, wire_alert
+from tests.state import State, open_state, postgres_engine, sqlite_engine, sqlite_steps, wire_alert
 
 AT_REST, DUE = 5000, 50
 
@@ -33,14 +32,7 @@ async def test_on_sqlite_posts_at_rest_cost_nothing(tmp_path: Path) -> None:
         await fire(state)
 
         def steps(conn: Connection) -> int:
-            counted: list[int] = []
-            raw: Any = conn.connection.driver_connection
-            raw.set_progress_handler(lambda: counted.append(1), 1)  # after each step of SQLite's machine
-            try:
-                next_due(conn, ["chat"], state.clock(), several=False)
-            finally:
-                raw.set_progress_handler(None, 1)
-            return len(counted)
+            return sqlite_steps(conn, lambda: next_due(conn, ["chat"], state.clock(), several=False))
 
         before = await state.database.read(steps)
         await state.database.write(rest_posts, 1)

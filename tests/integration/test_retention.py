@@ -19,10 +19,10 @@ from relay.clock import DAY, HOUR, MINUTE
 from relay.config import Config
 from relay.store import schema
 from relay.store.conversations import Draft, View, remember_told, save_draft, save_view
-from relay.store.retention import ROWS, Forgotten, Retention
+from relay.store.retention import INCIDENTS, ROWS, Forgotten, Retention, forget_incidents
 from relay.store.subjects import of_group
 from tests.fakes.gateway import FakeGateway
-from tests.state import State, open_state, postgres_engine, sqlite_engine, wire_alert, wire_body
+from tests.state import State, open_state, postgres_engine, sqlite_engine, sqlite_steps, wire_alert, wire_body
 
 KEEP = 90 * DAY
 Open = Callable[..., AbstractAsyncContextManager[State]]
@@ -156,6 +156,24 @@ async def test_a_large_incident_is_forgotten_in_steps(opened: Open) -> None:
         state.clock.advance(2 * KEEP)
         assert (await forget(state)).incidents == 1
         assert await count(state, schema.incidents, schema.memberships) == [0, 0]
+
+
+async def test_a_step_costs_no_more_when_a_hundred_times_as_much_is_stored(tmp_path: Path) -> None:
+    async with open_state(sqlite_engine(tmp_path)) as state:
+
+        def steps(conn: Connection) -> int:
+            return sqlite_steps(conn, lambda: forget_incidents(conn, state.clock() - KEEP))
+
+        async def cost(name: str) -> int:
+            for number in range(INCIDENTS):
+                await fire_and_resolve(state, key=f"{name}/{number}", instance=f"{name}-{number}")
+            await state.show()
+            state.clock.advance(2 * KEEP)
+            return await state.database.write(steps)
+
+        few = await cost("few")
+        await state.post(*(wire_alert(instance=f"db-{number}") for number in range(100 * INCIDENTS)), key="open")
+        assert await cost("many") <= few * 1.2
 
 
 async def test_what_the_bot_remembered_is_forgotten_when_it_has_expired(opened: Open) -> None:
