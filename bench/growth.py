@@ -38,7 +38,9 @@ CHANNEL = "chat"
 DAYS, A_DAY, KEPT = 30, 1000, 3
 """A busy month: 1,000 incidents a day, none of an alert that was known, kept for three days, their alerts for twelve."""
 LONGEST_STEP = 0.05
-MOST = {"next due post": 0.01, "/alerts without an API": 0.5, "scrape of /metrics": 0.5}
+FORGETS_FOR = 20.0
+"""Seconds."""
+MOST = {"next due post": 0.01, "/alerts without an API": 0.5, "scrape of /metrics": 0.1}
 """Seconds with 100,000 closed incidents. The last two are read beside the event loop and the writer."""
 
 
@@ -149,6 +151,7 @@ async def growth(folder: Path) -> list[Row]:
     await full.database.close()
     before, after = await webhook_time(folder / "empty"), await webhook_time(folder / "full")
     rows.append(Row("webhook, p50", f"{before * 1000:.1f} → {after * 1000:.1f} ms", "≤ twice", after <= 2 * before))
+    rows.append(await forgetting(folder / "full" / "relay.db"))
     return [*rows, *await busy_month(folder / "month")]
 
 
@@ -206,6 +209,21 @@ class Stopwatch:
     def longest(self) -> float:
         return max(end - start for start, end in zip(self.looks[::2], self.looks[1::2], strict=True))
 
+    def row(self, name: str) -> Row:
+        goal = f"≤ {LONGEST_STEP * 1000:.0f} ms"
+        return Row(name, f"{self.longest * 1000:.0f} ms", goal, self.longest <= LONGEST_STEP)
+
+
+async def forgetting(file: Path) -> Row:
+    """A part of a first round on all that was closed: the rest of it takes the same steps."""
+    book, watch, stopping = Book(file), Stopwatch(), asyncio.Event()
+    book.now += 30 * DAY
+    await book.database.start()
+    asyncio.get_running_loop().call_later(FORGETS_FOR, stopping.set)
+    await Retention(book.database, book.clock, keep=KEPT * DAY, monotonic=watch).round(stopping)
+    await book.database.close()
+    return watch.row("forgetting them: longest step of the writer")
+
 
 async def busy_month(folder: Path) -> list[Row]:
     folder.mkdir()
@@ -221,5 +239,5 @@ async def busy_month(folder: Path) -> list[Row]:
     return [
         Row("1,000 incidents a day, kept 3 days: day 15", f"{half:.0f} MiB"),
         Row("… day 30", f"{month:.0f} MiB", "≤ 1.2 times", month <= 1.2 * half),
-        Row("… longest step of the writer", f"{watch.longest * 1000:.0f} ms", "≤ 50 ms", watch.longest <= LONGEST_STEP),
+        watch.row("… longest step of the writer"),
     ]
