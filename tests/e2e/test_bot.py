@@ -209,7 +209,9 @@ async def test_status_and_stats_answer(bot: BotRelay) -> None:
 async def test_an_outage_of_telegram_and_another_poller_are_survived(bot: BotRelay) -> None:
     message = await bot.fire()
     bot.telegram.down()
-    await asyncio.sleep(0)
+    async with asyncio.timeout(20):
+        while (await bot.health())["bot"]["last_error"] is None:  # noqa: ASYNC110  asked over HTTP
+            await asyncio.sleep(0.05)
     bot.telegram.up()
     bot.telegram.fail_next("getUpdates", status=502, body="<html>Bad Gateway</html>")
     description = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
