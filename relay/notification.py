@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from relay.clock import Millis
@@ -22,15 +23,14 @@ if TYPE_CHECKING:
 class AlertState(StrEnum):
     """What is known of one alert now. Silenced and inhibited alerts still fire; unreported ones left without a resolve."""
 
+    def __init__(self, value: str) -> None:
+        self.open = value in ("firing", "silenced", "inhibited")  # asked of every alert, several times
+
     FIRING = "firing"
     SILENCED = "silenced"
     INHIBITED = "inhibited"
     UNREPORTED = "unreported"
     RESOLVED = "resolved"
-
-    @property
-    def open(self) -> bool:
-        return self in (AlertState.FIRING, AlertState.SILENCED, AlertState.INHIBITED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class AlertView:
         return self.labels.get("alertname", "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class IncidentView:
     """One run of an alert group as one channel sees it: only the alerts routed there.
 
@@ -87,21 +87,22 @@ class IncidentView:
     silence_rev: int = 0
     several_alertmanagers: bool = False  # name the cluster in texts
     test: bool = False  # a marked test alert
+    title: str = ""  # what it is called, whatever its labels say
 
-    @property
+    @cached_property
     def firing(self) -> tuple[AlertView, ...]:
         """Open alerts, the silenced and inhibited included: they still fire."""
         return tuple(alert for alert in self.alerts if alert.state.open)
 
-    @property
+    @cached_property
     def resolved(self) -> tuple[AlertView, ...]:
         return tuple(alert for alert in self.alerts if not alert.state.open)
 
-    @property
+    @cached_property
     def open(self) -> bool:
         return any(alert.state.open for alert in self.alerts) or self.truncated > 0
 
-    @property
+    @cached_property
     def severity(self) -> Severity:
         """The worst that fires now; when nothing fires, the worst that did."""
         return max((alert.severity for alert in self.firing or self.alerts), default=Severity.WARNING)
@@ -111,11 +112,11 @@ class IncidentView:
         """Arrives without sound: all that fires (or did) came by silent routes."""
         return all(alert.silent for alert in self.firing or self.alerts)
 
-    @property
+    @cached_property
     def common_labels(self) -> dict[str, str]:
         return _common([alert.labels for alert in self.alerts])
 
-    @property
+    @cached_property
     def common_annotations(self) -> dict[str, str]:
         return _common([alert.annotations for alert in self.alerts])
 
@@ -125,11 +126,10 @@ class IncidentView:
 
 
 def _common(maps: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    if not maps:
-        return {}
-    common = dict(maps[0])
+    common = dict(maps[0]) if maps else {}
     for other in maps[1:]:
-        common = {name: value for name, value in common.items() if other.get(name) == value}
+        if not common.items() <= other.items():
+            common = {name: value for name, value in common.items() if other.get(name) == value}
     return common
 
 
@@ -291,7 +291,9 @@ class Channel(Protocol):
         ...
 
     async def send(self, content: Content) -> Sent: ...  # one remote call; raises only `DeliveryError`
-    def lay_out(self, view: DigestView, now: Millis, *, plain: bool = False) -> DigestLayout: ...  # pure, as `render`
+    def lay_out(
+        self, view: DigestView, now: Millis, *, plain: bool = False, before: DigestLayout | None = None
+    ) -> DigestLayout: ...  # pure, as `render`; may take over what looks as in `before`, an earlier one
     async def send_digest(self, call: DigestCall) -> Sent: ...  # one remote call of a digest, as `send`
     def follow(self, moved_to: Mapping[str, Any]) -> None: ...  # a migrated chat: the new address from now on
     async def check(self) -> Checked: ...  # asks the platform, shows nobody anything; raises only `DeliveryError`

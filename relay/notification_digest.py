@@ -6,36 +6,31 @@ A digest has a head with the counts, pages that name every group, and a file whe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
+from itertools import chain
 from typing import Literal
 
 from relay.clock import Millis
 from relay.notification import AlertState, AlertView, Changes, Content, IncidentView, Kind, Notice, Remote
 from relay.severity import Severity
 
-MAX_PAGES = 8
-"""More pages than that nobody turns: a file names the rest."""
-LONGEST_NAME = 80
-LONGEST_PLACE = 60
-_HEADING = 12  # what stands around a name: sign, count, colon
-_SIGNS = 4  # around a place: what it does if it no longer fires, and a comma; there or not, pages keep their bounds
-_COUNT = 6
 _SERVICE = ("service", "app", "application", "component", "job", "namespace")
 _PLACE = ("instance", "host", "hostname", "node", "pod", "server", "target", "job")
 _NOT_SHARED = frozenset({"alertname", "severity"})
 """A silence by one of these alone would mute what nobody has seen yet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DigestEntry:
-    """One incident in a digest. `alert` is its worst, in the state of the whole incident."""
+    """One incident in a digest. Entries are equal that look the same, whatever has been told of them.
+
+    `alert` is its worst, made to stand for the whole incident: with its state and code and the labels of the group.
+    """
 
     post_id: int
     revision: int  # the group's, which is shown once a page with this entry was sent
-    code: str
     alertmanager: str
     group_labels: Mapping[str, str]
     alert: AlertView
@@ -43,57 +38,53 @@ class DigestEntry:
     firing: int
     acked: int = 0
     own: bool = False  # it has a message of its own beside the digest
-    waiting: Millis | None = None  # since when it has something to tell that this digest has not told
+    quiet: bool = field(default=False, compare=False)  # told without sound, whatever its routes say
+    waiting: Millis | None = field(default=None, compare=False)  # has something since then that was not told here
 
     @property
+    def code(self) -> str:
+        return self.alert.code
+
+    @cached_property
     def open(self) -> bool:
         return self.alert.state.open
 
-    @property
+    @cached_property
     def severity(self) -> Severity:
         return self.alert.severity
 
     @property
+    def silent(self) -> bool:
+        return self.quiet or self.alert.silent
+
+    @cached_property
     def taken(self) -> bool:
         """Somebody has all that fires of it."""
         return self.open and self.acked >= self.firing > 0
 
-    @property
+    @cached_property
     def name(self) -> str:
         return self.group_labels.get("alertname") or self.alert.name
 
-    @property
+    @cached_property
     def place(self) -> str:
         """What tells it from others of its name: what Alertmanager grouped by, else where its worst alert sits."""
         values = [value for name, value in sorted(self.group_labels.items()) if name != "alertname" and value]
         found = "/".join(values) or next((v for one in _PLACE if (v := self.alert.labels.get(one))), "")
         return " ".join(found.split()) or self.code
 
-    @property
+    @cached_property
     def service(self) -> str:
-        labels = {**self.alert.labels, **self.group_labels}
-        return next((value for name in _SERVICE if (value := labels.get(name))), "")
+        labels = self.alert.labels
+        for name in _SERVICE:
+            if value := labels.get(name):
+                return value
+        return ""
 
     @property
     def matters(self) -> bool:
         """Somebody must still do something about it: it keeps a message of its own when the storm is over."""
         return self.alert.state is AlertState.FIRING and self.severity >= Severity.ERROR and not self.taken
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """Neighbours on a page: entries of one severity and name."""
-
-    name: str
-    severity: Severity
-    entries: tuple[DigestEntry, ...]
-
-    @property
-    def open(self) -> bool:
-        return any(entry.open for entry in self.entries)
-
-
-Page = tuple[Cluster, ...]
 
 
 @dataclass(frozen=True)
@@ -136,7 +127,7 @@ class DigestView:
     @cached_property
     def by_service(self) -> Sequence[tuple[str, int]]:
         """Firing groups by service, most first."""
-        found = Counter(entry.service for entry in self.firing or self.entries if entry.service)
+        found = Counter(service for entry in self.firing or self.entries if (service := entry.service))
         return sorted(found.items(), key=lambda one: (-one[1], one[0]))
 
     @cached_property
@@ -148,11 +139,10 @@ class DigestView:
     @cached_property
     def shared(self) -> tuple[str, str, int] | None:
         """The label that most firing groups share, with its value and how many they are; None below half of them."""
-        found: Counter[tuple[str, str]] = Counter()
-        for entry in self.firing:
-            found.update(pair for pair in entry.alert.labels.items() if pair[0] not in _NOT_SHARED)
-        best = min(found.items(), key=lambda one: (-one[1], one[0]), default=None)
-        if best is None or best[1] * 2 < len(self.firing) or best[1] < 2:
+        pairs = Counter(chain.from_iterable(entry.alert.labels.items() for entry in self.firing))
+        found = [(pair, count) for pair, count in pairs.items() if count > 1 and pair[0] not in _NOT_SHARED]
+        best = min(found, key=lambda one: (-one[1], one[0]), default=None)
+        if best is None or best[1] * 2 < len(self.firing):
             return None
         return (*best[0], best[1])
 
@@ -163,92 +153,64 @@ class DigestView:
     @property
     def silent(self) -> bool:
         """All of it came by silent routes."""
-        return all(entry.alert.silent for entry in self.entries)
+        return all(entry.silent for entry in self.entries)
 
     @property
     def alerts(self) -> int:
         return sum(entry.alerts for entry in self.entries)
 
-    def notice(self, now: Millis, title: str) -> Notice:
-        """The digest as a notice, one alert for each group: any template for notices can show it, with true counts."""
-        alerts = tuple(_as_alert(entry) for entry in self.entries)
+    def notice(self, now: Millis, name: str, *, over: str = "") -> Notice:
+        """The digest as a notice, one alert for each group: any template for notices can show it, with true counts.
+
+        It is called `name`, so that mails keep their thread; once the storm is over, its title is `over`.
+        """
         view = IncidentView(
             id=self.id,
             code=f"digest-{self.id}",
             alertmanager="",
             receiver="",
-            group_labels={"alertname": title},
+            group_labels={"alertname": name},
             external_url="",
-            alerts=alerts,
-            revision=sum(entry.revision for entry in self.entries),  # grows with every change of any
+            alerts=tuple(entry.alert for entry in self.entries),
+            revision=sum(entry.revision for entry in self.entries) + self.closing,  # grows whenever there is news
             opened_at=self.began_at,
             closed_at=self.ended_at,
+            title=over if self.ended_at else "",
         )
-        fired = tuple(alert for alert, entry in zip(alerts, self.entries, strict=True) if entry.waiting and entry.open)
-        ended = tuple(
-            alert for alert, entry in zip(alerts, self.entries, strict=True) if entry.waiting and not entry.open
-        )
+        fired = tuple(entry.alert for entry in self.entries if entry.waiting and entry.open)
+        ended = tuple(entry.alert for entry in self.entries if entry.waiting and not entry.open)
         changes = Changes(fired=fired, resolved=ended, all_resolved=not view.open and bool(ended))
         late = self.began_at if self.late else None
-        return Notice(
-            kind=Kind.NEW, view=view, changes=changes, post_id=self.id, now=now, silent=self.silent, late=late
-        )
-
-
-def _as_alert(entry: DigestEntry) -> AlertView:
-    labels = {"alertname": entry.name, **entry.group_labels, **entry.alert.labels}
-    return replace(entry.alert, labels=labels, code=entry.code)
-
-
-def clusters_of(entries: Sequence[DigestEntry]) -> Iterator[Cluster]:
-    for (severity, name), group in groupby(entries, key=lambda one: (one.severity, one.name)):
-        yield Cluster(name=name, severity=severity, entries=tuple(group))
-
-
-def pages_of(
-    entries: Sequence[DigestEntry], *, room: int, weigh: Callable[[str], int], most: int = MAX_PAGES
-) -> tuple[list[Page], tuple[DigestEntry, ...]]:
-    """The entries on at most so many pages, in order, and those that found no place.
-
-    Args:
-        entries: sorted as in a view.
-        room: how much a page may weigh.
-        weigh: what a text weighs on the platform.
-        most: pages.
-    """
-    pages: list[list[DigestEntry]] = [[]]
-    used, named = 0, None
-    for position, entry in enumerate(entries):
-        heading = weigh(entry.name[:LONGEST_NAME]) + _HEADING
-        weight = weigh(entry.place[:LONGEST_PLACE]) + _SIGNS + (_COUNT if entry.alerts > 1 else 0)
-        if (entry.severity, entry.name) != named:
-            weight += heading
-        if pages[-1] and used + weight > room:
-            if len(pages) == most:
-                return [tuple(clusters_of(page)) for page in pages], tuple(entries[position:])
-            weight += heading if (entry.severity, entry.name) == named else 0
-            used = 0
-            pages.append([])
-        pages[-1].append(entry)
-        used, named = used + weight, (entry.severity, entry.name)
-    return [tuple(clusters_of(page)) for page in pages if page], ()
+        silent = self.silent or bool(self.ended_at)
+        return Notice(kind=Kind.NEW, view=view, changes=changes, post_id=self.id, now=now, silent=silent, late=late)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestLayout:
-    """A whole digest as one channel's contents: which of its parts names which entries.
+    """A whole digest as one channel's contents: which of its parts names which entries of the view it was made from.
 
     `inline` are those of the head, `named` those of each page, `listed` those of the file alone or, where nothing can be
-    edited, of the one message. `blank` stands in for a page that is no longer needed and can no longer be removed.
+    edited, of the one message. `listing` renders the file, which has every group, when it is to be sent. `blank` stands in
+    for a page that is no longer needed and can no longer be removed.
     """
 
+    view: DigestView
     head: Content
     inline: tuple[DigestEntry, ...] = ()
     pages: tuple[Content, ...] = ()
     named: tuple[tuple[DigestEntry, ...], ...] = ()
-    listing: Content | None = None
+    listing: Callable[[], Content] | None = None
     listed: tuple[DigestEntry, ...] = ()
     blank: Content | None = None
+
+    def head_of(self, view: DigestView) -> tuple[Content, bool] | None:
+        """The head, if one of that view would say the same, and whether it names all."""
+        return (self.head, bool(self.inline)) if self.view == view else None
+
+    def page_of(self, position: int, entries: tuple[DigestEntry, ...]) -> Content | None:
+        """The page at that place, if it shows these and what they do."""
+        shown = position < len(self.pages) and self.named[position] == entries
+        return self.pages[position] if shown else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from relay import logs, planning
 from relay.clock import SECOND, Millis
 from relay.delivery.digest_books import DigestAttempt, DigestBooks
+from relay.delivery.digest_calls import call_of, shown_already, standing_of
+from relay.delivery.digest_layouts import DigestLayouts
 from relay.notification import Channel, DeliveryError, Sent
-from relay.notification_digest import DigestCall, DigestEntry, DigestLayout, DigestView
-from relay.planning import Allowance, Backlog, DigestState, DigestStep, Later, Shown, Storm
-from relay.store.digest_views import load_digest
+from relay.notification_digest import DigestView
+from relay.planning import Allowance, Backlog, DigestStep, Later, Storm
 from relay.store.digests import (
     AFTER,
     CLOSING,
@@ -21,7 +23,6 @@ from relay.store.digests import (
     STORM,
     DigestRow,
     Look,
-    Message,
     absorb,
     note_own,
     open_digest,
@@ -36,13 +37,22 @@ if TYPE_CHECKING:
     from relay.delivery.budget import Budget
     from relay.delivery.pauses import Pauses
 
-LOOK_AGAIN = 30.0
-"""Seconds: so often a digest is compared with the state, whatever is known of changes."""
+LOOK_AGAIN = 300.0
+"""Seconds: so often a digest of which no change is known is compared with the state all the same."""
+LOOK_ONCE_IN = 1.0
+"""Seconds: one that needed nothing a moment ago is not compared again for each message that comes in."""
 AFTERWARDS = 20
 """So many incidents get messages of their own when a storm is over; the others stay in the digest."""
 
 ServePost = Callable[[Due, Lease, int], Awaitable[bool]]
 """Serves one post and leaves that many tokens; whether a message of its own went out that tells something."""
+
+
+class _Rest(NamedTuple):
+    """Monotonic times at which a digest that needs nothing now is to be looked at again."""
+
+    if_changed: float
+    otherwise: float
 
 
 class Digests:
@@ -56,7 +66,9 @@ class Digests:
         self._around = around
         self._serve_post = serve
         self._books = DigestBooks(around, pauses)
-        self._true_until: dict[int, float] = {}  # monotonic time; sooner only if something of it changes
+        self._layouts = DigestLayouts(around)
+        self._rests: dict[int, _Rest] = {}
+        self._next_look = math.inf
         self._log = logs.get("delivery")
 
     @property
@@ -68,8 +80,14 @@ class Digests:
         """Tokens that edits must leave to critical incidents of a storm."""
         return planning.own_left(_storm(seen.storms[0]), self._around.clock()) if seen.storms else 0
 
+    @property
+    def rest(self) -> float:
+        """After a turn in which there was nothing to do: seconds until a digest is to be looked at again."""
+        return max(self._next_look - self._around.monotonic(), 0.0)
+
     async def turn(self, seen: Look, lease: Lease) -> bool:
         """Does the next thing that concerns a digest; False if there is none, so that a post may be served."""
+        self._forget_all_but(seen)
         now = self._around.clock()
         decision = self._decide(seen, now)
         if decision is None:
@@ -99,15 +117,24 @@ class Digests:
         backlog = Backlog(posts=crowd, now=now, storm=_storm(counting) if counting else None)
         return planning.plan_destination(backlog, Allowance(int(drained * SECOND)))
 
+    def _forget_all_but(self, seen: Look) -> None:
+        alive = {row.id for row in seen.digests if row.state in (STORM, CLOSING, AFTER)}
+        self._layouts.forget_all_but(alive)
+        self._rests = {digest_id: rest for digest_id, rest in self._rests.items() if digest_id in alive}
+        self._next_look = math.inf
+
     def _unsettled(self, seen: Look, *states: str) -> list[DigestRow]:
         """Digests that may no longer be true, or whose next edit was put off until now."""
-        now, crowd = self._around.monotonic(), seen.crowd or {}
-        return [
-            row
-            for row in seen.digests
-            if row.state in states
-            and (row.id in seen.stale or crowd.get(row.channel) or now >= self._true_until.get(row.id, 0.0))
-        ]
+        now, crowd, found = self._around.monotonic(), seen.crowd or {}, []
+        for row in seen.digests:
+            if row.state not in states:
+                continue
+            rest = self._rests.get(row.id, _Rest(0.0, 0.0))
+            look_at = rest.if_changed if row.id in seen.stale or crowd.get(row.channel) else rest.otherwise
+            if now >= look_at:
+                found.append(row)
+            self._next_look = min(self._next_look, look_at)
+        return found
 
     # -- begin and end ---------------------------------------------------------------------------------------------
 
@@ -123,9 +150,9 @@ class Digests:
 
     async def _end(self, row: DigestRow, lease: Lease) -> None:
         now = self._around.clock()
-        view = await self._view(row)
+        view = await self._layouts.view(row, appending=self.appending)
         self._log.info("storm is over", channel=row.channel, groups=len(view.entries), firing=len(view.firing))
-        if row.head is None or self.appending:
+        if row.head is None:
             await self._around.database.write(save_digest, replace(row, state=OVER, ended_at=now), lease)
             return
         told = {
@@ -133,12 +160,14 @@ class Digests:
             "alerts": view.alerts,
             "critical": sum(entry.severity.label == "critical" for entry in view.entries),
         }
-        crowded_pages = bool(row.pages) and len(view.firing) < len(view.entries)
-        channel = self._channels[row.channel]
-        state = CLOSING if crowded_pages and channel.capabilities.attachable else AFTER
-        ended = replace(row, state=state, ended_at=now, told=told)
+        ended = replace(row, state=CLOSING if self._has_record(row, view) else AFTER, ended_at=now, told=told)
         matters = [entry.post_id for entry in view.entries if entry.matters and not entry.own][:AFTERWARDS]
-        await self._around.database.write(promote, ended, matters, now, lease)
+        await self._around.database.write(promote, ended, [] if self.appending else matters, now, lease)
+
+    def _has_record(self, row: DigestRow, view: DigestView) -> bool:
+        """A file that keeps what the pages will no longer name; where nothing can be edited, a last message."""
+        condenses = bool(row.pages) and len(view.firing) < len(view.entries)
+        return self.appending or (condenses and self._channels[row.channel].capabilities.attachable)
 
     async def _tell_alone(self, due: Due, seen: Look, lease: Lease, left: int) -> bool:
         """A critical incident of the storm in a message of its own."""
@@ -169,46 +198,58 @@ class Digests:
         return False
 
     async def _step(self, row: DigestRow, lease: Lease) -> bool:
+        if self.appending:
+            return await self._append(row, lease)
         now, channel = self._around.clock(), self._channels[row.channel]
-        view = await self._view(row)
+        view = await self._layouts.view(row)
         if not view.entries and row.head is None:
-            await self._around.database.write(save_digest, replace(row, state=OVER, ended_at=now), lease)
-            return True
-        layout = await asyncio.to_thread(channel.lay_out, view, now, plain=row.plain)
-        step = self._plan(row, layout, channel, now)
+            return await self._is_over(row, lease)
+        layout = await self._layouts.lay_out(row, channel, view, now)
+        step = planning.plan_digest(standing_of(row), layout, removes=channel.capabilities.removes, now=now)
         if isinstance(step, DigestStep):
             await self._make(DigestAttempt(row, channel, view, layout, step, lease))
             return True
-        wait = min((step.at - now) / SECOND, LOOK_AGAIN) if isinstance(step, Later) else LOOK_AGAIN
-        self._true_until[row.id] = self._around.monotonic() + wait
-        settled = [] if self.appending else shown_already(row, layout)
+        self._let_rest(row, step, now)
+        settled = shown_already(row, layout)
         done = row.state == AFTER and step is None and not view.open
         if settled or done:
             state = OVER if done else row.state
-            await self._around.database.write(
-                absorb, replace(row, state=state), settled, lease, appending=self.appending
-            )
+            await self._around.database.write(absorb, replace(row, state=state), settled, lease, appending=False)
         return bool(settled)
 
-    async def _view(self, row: DigestRow) -> DigestView:
-        around = self._around
-        return await around.database.read(
-            load_digest, row, around.clock(), several=around.several, appending=self.appending
-        )
+    async def _append(self, row: DigestRow, lease: Lease) -> bool:
+        """The same where nothing can be edited: what is not sent is not read or rendered either."""
+        now, channel, standing = self._around.clock(), self._channels[row.channel], standing_of(row)
+        step = planning.plan_summary(standing, news=True, now=now)
+        if row.state == AFTER:
+            return await self._is_over(row, lease)
+        if isinstance(step, DigestStep):
+            view = await self._layouts.view(row, appending=True)
+            if not view.entries:
+                return await self._is_over(row, lease)
+            news = any(entry.waiting is not None for entry in view.entries)
+            step = planning.plan_summary(standing, news=news, now=now)
+        if isinstance(step, DigestStep):
+            layout = await asyncio.to_thread(channel.lay_out, view, now, plain=row.plain)
+            await self._make(DigestAttempt(row, channel, view, layout, step, lease))
+            return True
+        self._let_rest(row, step, now)
+        return False
 
-    def _plan(self, row: DigestRow, layout: DigestLayout, channel: Channel, now: Millis) -> DigestStep | Later | None:
-        state = DigestState(
-            head=_shown(row.head) if row.head else None,
-            pages=tuple(_shown(page) for page in row.pages),
-            listed_at=row.listed_at,
-            record=row.state == CLOSING,
-        )
-        if self.appending:
-            return planning.plan_summary(state, layout, now=now)
-        return planning.plan_digest(state, layout, removes=channel.capabilities.removes, now=now)
+    async def _is_over(self, row: DigestRow, lease: Lease) -> bool:
+        over = replace(row, state=OVER, ended_at=row.ended_at or self._around.clock())
+        await self._around.database.write(save_digest, over, lease)
+        return True
+
+    def _let_rest(self, row: DigestRow, step: Later | None, now: Millis) -> None:
+        wait = min((step.at - now) / SECOND, LOOK_AGAIN) if step is not None else LOOK_AGAIN
+        soonest = wait if self.appending and step is not None else min(wait, LOOK_ONCE_IN)
+        monotonic = self._around.monotonic()
+        self._rests[row.id] = _Rest(if_changed=monotonic + soonest, otherwise=monotonic + wait)
 
     async def _make(self, attempt: DigestAttempt) -> None:
-        call = call_of(attempt)
+        self._rests.pop(attempt.row.id, None)  # after any call there may be another to make
+        call = await asyncio.to_thread(call_of, attempt)
         self._around.keeper.confirm(attempt.lease)
         tickets = self._budget.take(self._around.monotonic())
         outcome: Sent | DeliveryError
@@ -222,43 +263,5 @@ class Digests:
         await asyncio.shield(self._books.settle(attempt, call, outcome, appending=self.appending))
 
 
-def call_of(attempt: DigestAttempt) -> DigestCall:
-    """The remote call of a step. Only the head of a storm rings, and it does so once."""
-    row, layout, step = attempt.row, attempt.layout, attempt.step
-    head = row.head.remote if row.head else None
-    if step.kind == "remove":
-        return DigestCall(kind="remove", remote=head, remotes=tuple(row.pages[at].remote for at in step.pages))
-    if step.kind == "attach":
-        return DigestCall(kind="attach", content=layout.listing, remote=head)
-    position = step.pages[0] if step.pages else None
-    if position is None:
-        again = (head or {}).get("retry_recipients") or ()
-        silent = attempt.view.silent or bool(attempt.view.ended_at)
-        return DigestCall(
-            kind=step.kind,
-            content=layout.head,
-            remote=head if step.kind == "edit" else None,
-            silent=silent,
-            recipients=tuple(again),
-        )
-    content = layout.pages[position] if position < len(layout.pages) else layout.blank
-    return DigestCall(
-        kind=step.kind, content=content, remote=row.pages[position].remote if step.kind == "edit" else head
-    )
-
-
-def shown_already(row: DigestRow, layout: DigestLayout) -> list[DigestEntry]:
-    """What changed and yet looks as it is shown."""
-    named = [*zip(layout.pages, layout.named, row.pages, strict=False)]
-    found = [entry for content, entries, page in named if content.fingerprint == page.fingerprint for entry in entries]
-    if row.head is not None and row.head.fingerprint == layout.head.fingerprint:
-        found += layout.inline
-    return [entry for entry in found if entry.waiting is not None]
-
-
 def _storm(row: DigestRow) -> Storm:
     return Storm(calm_since=row.calm_since, own=row.own, own_since=row.own_since)
-
-
-def _shown(message: Message) -> Shown:
-    return Shown(fingerprint=message.fingerprint, at=message.at, posted_at=message.posted_at)

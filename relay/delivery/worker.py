@@ -100,7 +100,7 @@ class Worker:
 
     async def _rest(self, idle: Idle) -> None:
         wait = LOOK_EVERY if idle.until is None else (idle.until - self._around.clock()) / SECOND
-        await self._pause(min(max(wait, 0.01), LOOK_EVERY))
+        await self._pause(min(max(min(wait, self._digests.rest), 0.01), LOOK_EVERY))
 
     async def _pause(self, seconds: float) -> None:
         """Sleeps until something happens, but no longer than that."""

@@ -31,7 +31,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestState:
-    """What the destination has of a digest. `record`: the storm is over, and a file is to keep what pages no longer name."""
+    """What the destination has of a digest. `record`: the storm is over, and a file is to keep what pages no longer name.
+
+    Where nothing can be edited, that is one last message.
+    """
 
     head: Shown | None = None
     pages: tuple[Shown, ...] = ()
@@ -81,13 +84,13 @@ def plan_digest(state: DigestState, layout: DigestLayout, *, removes: int, now: 
     return Later(min(waiting)) if waiting else None
 
 
-def plan_summary(state: DigestState, layout: DigestLayout, *, now: Millis) -> DigestStep | Later | None:
-    """The same where nothing can be edited: one message with all that is new, at most one a minute."""
-    if not any(entry.waiting is not None for entry in layout.listed):
+def plan_summary(state: DigestState, *, news: bool, now: Millis) -> DigestStep | Later | None:
+    """The same where nothing can be edited: a message when there is news, at most one a minute, and a last one."""
+    if not news and not state.record:
         return None
     if state.head is not None and 0 <= now - state.head.at < APPEND_ONCE_IN:
         return Later(state.head.at + APPEND_ONCE_IN)
-    return DigestStep(kind="post")
+    return DigestStep(kind="attach" if state.record else "post")
 
 
 def _behind(state: DigestState, layout: DigestLayout, now: Millis) -> list[tuple[Millis, tuple[int, ...]]]:

@@ -48,9 +48,10 @@ class Words:
 
     @cached_property
     def name(self) -> str:
-        """The alert name that all share; else what Alertmanager grouped by; else the first alert's name."""
+        """Its title, else the alert name that all share, else what Alertmanager grouped by, else the first alert's name."""
         group = self._view.group_labels
         candidates = (
+            self._view.title,
             self.labels.get("alertname", ""),
             group.get("alertname", ""),
             ", ".join(f"{name}={value}" for name, value in sorted(group.items()) if one_line(value, _LONGEST)),

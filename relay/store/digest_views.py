@@ -1,9 +1,10 @@
-"""What a digest shows: each of its incidents as one line, read with two statements however many they are."""
+"""What a digest shows: each of its incidents as one line, read once and again when it has changed."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +18,8 @@ from relay.store.posts import alert_rows, state_of, view_of_alert
 from relay.store.schema import alert_groups, incidents, memberships, posts
 
 LATE_AFTER: Millis = 10 * MINUTE
+AT_ONCE = 1000
+"""Incidents that one statement asks for: databases bound how many values it may have."""
 
 
 @dataclass(slots=True)
@@ -30,11 +33,17 @@ class _Tally:
     silent: bool = True
 
 
-def load_digest(conn: Connection, row: DigestRow, now: Millis, *, several: bool, appending: bool) -> DigestView:
-    """The digest as of now, with the posts that must announce something and are in none yet."""
+def load_digest(
+    conn: Connection, row: DigestRow, now: Millis, *, several: bool, appending: bool, before: DigestView | None = None
+) -> DigestView:
+    """The digest as of now, with the posts that must announce something and are in none yet.
+
+    Of `before`, an earlier view of it, each incident is taken over whose group has its revision still: that grows with
+    every visible change. If nothing has changed, `entries` are the very same.
+    """
     return DigestView(
         id=row.id,
-        entries=_entries(conn, _members(row, now, appending=appending), row, now),
+        entries=_entries(conn, row, now, before.entries if before else (), appending=appending),
         began_at=row.began_at,
         ended_at=row.ended_at,
         told=row.told,
@@ -53,8 +62,10 @@ def _members(row: DigestRow, now: Millis, *, appending: bool) -> ColumnElement[b
     return mine
 
 
-def _entries(conn: Connection, members: ColumnElement[bool], row: DigestRow, now: Millis) -> tuple[DigestEntry, ...]:
-    heads = (
+def _entries(
+    conn: Connection, row: DigestRow, now: Millis, known: tuple[DigestEntry, ...], *, appending: bool
+) -> tuple[DigestEntry, ...]:
+    wanted = (
         select(
             posts.c.id,
             posts.c.incident_id,
@@ -62,23 +73,53 @@ def _entries(conn: Connection, members: ColumnElement[bool], row: DigestRow, now
             posts.c.since,
             posts.c.quiet,
             and_(posts.c.digest_id == row.id, posts.c.announced_rev >= alert_groups.c.revision).label("told"),
-            alert_groups.c.code,
-            alert_groups.c.alertmanager,
-            alert_groups.c.labels,
             alert_groups.c.revision,
         )
         .join(incidents, incidents.c.id == posts.c.incident_id)
         .join(alert_groups, alert_groups.c.id == incidents.c.group_id)
-        .where(members)
+        .where(_members(row, now, appending=appending))
     )
-    listed = select(posts.c.incident_id).join(incidents, incidents.c.id == posts.c.incident_id).where(members)
-    tallies: dict[int, _Tally] = {}
-    for alert, silent in alert_rows(conn, memberships.c.incident_id.in_(listed), row.channel):
-        _count(tallies.setdefault(alert.incident_id, _Tally()), alert, silent=silent)
-    found = [
-        _entry(head, tallies[head.incident_id], now) for head in conn.execute(heads) if head.incident_id in tallies
-    ]
+    heads = conn.execute(wanted).all()
+    by_post = {entry.post_id: entry for entry in known}
+    found: list[DigestEntry] = []
+    changed: dict[int, Any] = {}
+    for head in heads:  # before the alerts are read: what changes meanwhile is newer than its revision, and read again
+        entry = by_post.get(head.id)
+        if entry is not None and entry.revision == head.revision:
+            found.append(_standing(entry, head, now))
+        else:
+            changed[head.incident_id] = head
+    if not changed and len(found) == len(known) and all(entry is by_post[entry.post_id] for entry in found):
+        return known
+    incident_ids = list(changed)
+    for start in range(0, len(incident_ids), AT_ONCE):
+        found += _read(conn, incident_ids[start : start + AT_ONCE], changed, row.channel, now)
     return tuple(sorted(found, key=lambda one: (-one.severity, one.name, one.place, one.post_id)))
+
+
+def _standing(entry: DigestEntry, head: Any, now: Millis) -> DigestEntry:
+    """An incident that looks as before; what was told of it may have changed."""
+    waiting = _waiting(head, now)
+    if entry.waiting == waiting and entry.own == head.own and entry.quiet == head.quiet:
+        return entry
+    return replace(entry, waiting=waiting, own=head.own, quiet=head.quiet)
+
+
+def _read(
+    conn: Connection, incident_ids: Sequence[int], heads: Mapping[int, Any], channel: str, now: Millis
+) -> Iterator[DigestEntry]:
+    """These incidents with their alerts; not those of which nothing is routed here."""
+    named = (
+        select(incidents.c.id, alert_groups.c.code, alert_groups.c.alertmanager, alert_groups.c.labels)
+        .join(alert_groups, alert_groups.c.id == incidents.c.group_id)
+        .where(incidents.c.id.in_(incident_ids))
+    )
+    tallies: dict[int, _Tally] = {}
+    for alert, silent in alert_rows(conn, memberships.c.incident_id.in_(incident_ids), channel):
+        _count(tallies.setdefault(alert.incident_id, _Tally()), alert, silent=silent)
+    for group in conn.execute(named):
+        if group.id in tallies:
+            yield _entry(heads[group.id], group, tallies[group.id], now)
 
 
 def _count(tally: _Tally, row: Any, *, silent: bool) -> None:
@@ -91,21 +132,34 @@ def _count(tally: _Tally, row: Any, *, silent: bool) -> None:
         tally.worst, tally.row = rank, row
 
 
-def _entry(head: Any, tally: _Tally, now: Millis) -> DigestEntry:
-    alert: AlertView = view_of_alert(tally.row, silent=tally.silent or head.quiet, now=now)
+def _entry(head: Any, group: Any, tally: _Tally, now: Millis) -> DigestEntry:
+    alert: AlertView = view_of_alert(tally.row, silent=tally.silent, now=now)
+    labels = _shared(json.loads(group.labels))
     return DigestEntry(
         post_id=head.id,
         revision=head.revision,
-        code=head.code,
-        alertmanager=head.alertmanager,
-        group_labels=json.loads(head.labels),
-        alert=replace(alert, state=_state(tally.states)),
+        alertmanager=group.alertmanager,
+        group_labels=labels,
+        alert=replace(alert, state=_state(tally.states), code=group.code, labels={**labels, **_shared(alert.labels)}),
         alerts=sum(tally.states.values()),
         firing=sum(count for state, count in tally.states.items() if state.open),
         acked=tally.acked,
         own=head.own,
-        waiting=None if head.told else head.since if head.since is not None else now,
+        quiet=head.quiet,
+        waiting=_waiting(head, now),
     )
+
+
+def _shared(labels: Mapping[str, str]) -> dict[str, str]:
+    """Thousands of groups, for each channel of a storm, have few names and values: each is kept once."""
+    return {sys.intern(name): sys.intern(value) for name, value in labels.items()}
+
+
+def _waiting(head: Any, now: Millis) -> Millis | None:
+    if head.told:
+        return None
+    since: Millis | None = head.since
+    return now if since is None else since
 
 
 def _state(states: dict[AlertState, int]) -> AlertState:

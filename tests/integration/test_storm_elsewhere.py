@@ -96,6 +96,13 @@ async def test_a_slack_webhook_is_posted_one_digest_a_minute_until_every_name_wa
         texts = "".join(said(one) for one in fake.channel("alerts").main)
         assert all(f"node-{number:04}" in texts for number in range(100, 700))
         assert len(fake.channel("alerts").main) <= 5
+        await simulation.run(600)
+        *earlier, last = map(said, fake.channel("alerts").main)
+        assert "The alert storm is over" in last
+        assert "600 groups" in last
+        assert "600 firing" in last
+        assert "thread" not in last
+        assert not [text for text in earlier if "is over" in text]
 
 
 async def test_a_storm_is_one_mail_a_minute_at_most_and_the_first_names_every_group(state: State) -> None:
@@ -121,10 +128,22 @@ async def test_a_storm_is_one_mail_a_minute_at_most_and_the_first_names_every_gr
         assert len(fake.mailbox) == 2
         assert "50 firing, 250 resolved" in str(fake.mailbox[1].message.get_body(("plain",)))
         assert fake.mailbox[0].message["Message-ID"] != fake.mailbox[1].message["Message-ID"]
+        await simulation.run(1000)
+        [over] = fake.mailbox[2:]
+        text = over.message.get_body(("plain",))
+        assert text is not None
+        assert text.get_content().splitlines()[:2] == [
+            "The alert storm is over",
+            "Error · 50 firing, 250 resolved · eu",
+        ]
+        assert len({one.message["Message-ID"] for one in fake.mailbox}) == 3
+        assert {one.message["Subject"] for one in fake.mailbox} == {fake.mailbox[0].message["Subject"]}
     await fake.stop()
 
 
-async def test_an_http_channel_with_limits_gets_one_request_with_the_counts(state: State) -> None:
+async def test_an_http_channel_with_limits_gets_one_request_with_the_counts_and_one_when_it_is_over(
+    state: State,
+) -> None:
     gateway = FakeGateway()
     await gateway.start()
     options = {
@@ -141,5 +160,8 @@ async def test_an_http_channel_with_limits_gets_one_request_with_the_counts(stat
         async with simulate(state, [channel]) as simulation:
             fires(simulation, range(100, 400), at=1)
             await simulation.run(55)
-    assert [request.body.decode() for request in gateway.journal] == ["Alert storm: 300 firing"]
+            assert [request.body.decode() for request in gateway.journal] == ["Alert storm: 300 firing"]
+            await simulation.run(600)
+    assert [request.body.decode() for request in gateway.journal[1:]] == ["The alert storm is over: 300 firing"]
+    assert len({request.headers["idempotency-key"] for request in gateway.journal}) == 2
     await gateway.stop()

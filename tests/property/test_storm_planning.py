@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay.clock import HOUR, MINUTE, SECOND
 from relay.notification import AlertState
-from relay.notification_digest import DigestEntry, DigestLayout, DigestView, pages_of
+from relay.notification_digest import DigestEntry, DigestLayout, DigestView
 from relay.planning import (
     MOST_OWN,
     Allowance,
@@ -25,6 +25,7 @@ from relay.planning import (
     plan_digest,
 )
 from relay.planning.destinations import CALM_FOR, ENTER, FEWEST, LEAVE
+from relay.rendering.digest_pages import pages_of
 from relay.severity import Severity
 from tests.factories import make_alert_view
 
@@ -82,9 +83,12 @@ class Text:
         return {}
 
 
+NOTHING = DigestView(id=1, entries=(), began_at=NOW)
 texts = st.sampled_from("abcd").map(Text)
 layouts = st.builds(
-    lambda head, pages: DigestLayout(head=head, pages=tuple(pages), blank=Text("-")), texts, st.lists(texts, max_size=8)
+    lambda head, pages: DigestLayout(view=NOTHING, head=head, pages=tuple(pages), blank=Text("-")),
+    texts,
+    st.lists(texts, max_size=8),
 )
 
 
@@ -139,7 +143,6 @@ def entries(draw: st.DrawFn) -> tuple[DigestEntry, ...]:
         DigestEntry(
             post_id=number,
             revision=1,
-            code=f"g{number:05}",
             alertmanager="main",
             group_labels={"alertname": draw(names), "instance": draw(names)},
             alert=make_alert_view(state=draw(st.sampled_from(AlertState)), severity=draw(st.sampled_from(Severity))),

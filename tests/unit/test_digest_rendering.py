@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,8 +20,9 @@ from relay.channels.telegram_options import TelegramOptions
 from relay.clock import MINUTE
 from relay.demo import slack_rules
 from relay.notification import AlertState
-from relay.notification_digest import LONGEST_PLACE, DigestEntry, DigestLayout, DigestView
+from relay.notification_digest import DigestEntry, DigestLayout, DigestView
 from relay.rendering import Renderer
+from relay.rendering.digest_pages import LONGEST_PLACE
 from relay.severity import Severity
 from relay.text import one_line, utf16_len
 from tests.factories import make_alert_view
@@ -37,9 +39,7 @@ def entry(number: int, **values: Any) -> DigestEntry:
     )
     base: dict[str, Any] = {"firing": int(state.open), "alerts": 1, "revision": 1, "waiting": NOW}
     group = {"alertname": name, "instance": place}
-    return DigestEntry(
-        post_id=number, code="gabcde", alertmanager="main", group_labels=group, alert=alert, **base | values
-    )
+    return DigestEntry(post_id=number, alertmanager="main", group_labels=group, alert=alert, **base | values)
 
 
 def view(*entries: DigestEntry, **values: Any) -> DigestView:
@@ -47,15 +47,18 @@ def view(*entries: DigestEntry, **values: Any) -> DigestView:
     return DigestView(id=7, entries=ordered, began_at=NOW, **values)
 
 
-def telegram(digest: DigestView, language: str = "en", *, plain: bool = False) -> DigestLayout:
+def telegram(
+    digest: DigestView, language: str = "en", *, plain: bool = False, before: DigestLayout | None = None
+) -> DigestLayout:
     options = TelegramOptions.model_validate({"type": "telegram", "chat_id": -1, "language": language})
     composer = DigestComposer(RENDERER, options, digest_keyboard(language, silences=True))
-    return composer.lay_out(digest, NOW + MINUTE, plain=plain)
+    return composer.lay_out(digest, NOW + MINUTE, plain=plain, before=before)
 
 
-def slack(digest: DigestView, *, appending: bool = False) -> DigestLayout:
+def slack(digest: DigestView, *, appending: bool = False, before: DigestLayout | None = None) -> DigestLayout:
     options = SlackOptions.model_validate({"type": "slack", "channel": "#alerts"})
-    return SlackComposer(RENDERER, options, appending=appending).lay_out(digest, NOW + MINUTE, plain=False)
+    composer = SlackComposer(RENDERER, options, appending=appending)
+    return composer.lay_out(digest, NOW + MINUTE, plain=False, before=before)
 
 
 def shown(content: Any) -> str:
@@ -118,6 +121,36 @@ def test_a_page_stays_as_it_is_when_something_on_another_one_resolves() -> None:
     assert len(before.pages) == len(after.pages) > 2
     same = [one.fingerprint == two.fingerprint for one, two in zip(before.pages, after.pages, strict=True)]
     assert same == [True] * (len(same) - 1) + [False]
+
+
+@pytest.mark.parametrize("lay_out", [telegram, slack])
+def test_only_what_has_changed_is_rendered_again(lay_out: Callable[..., DigestLayout]) -> None:
+    groups = [entry(number, place=f"a-place-with-some-length-{number:04}") for number in range(500)]
+    before = lay_out(view(*groups))
+    assert len(before.pages) > 2
+    told = [replace(one, waiting=None) for one in groups]
+    after = lay_out(view(*told), before=before)
+    assert after.head is before.head
+    assert [one is two for one, two in zip(before.pages, after.pages, strict=True)] == [True] * len(before.pages)
+    assert not [one for page in after.named for one in page if one.waiting is not None]
+    told[0] = replace(told[0], alert=replace(told[0].alert, state=AlertState.RESOLVED), firing=0)
+    last = lay_out(view(*told), before=after)
+    assert [one is two for one, two in zip(after.pages, last.pages, strict=True)] == [False] + [True] * (
+        len(before.pages) - 1
+    )
+    afresh = lay_out(view(*told))
+    assert last.head.fingerprint == afresh.head.fingerprint != before.head.fingerprint
+    assert [one.fingerprint for one in last.pages] == [one.fingerprint for one in afresh.pages]
+
+
+def test_a_small_digest_stays_one_message_when_something_on_it_changes() -> None:
+    before = telegram(SMALL)
+    same = telegram(view(*(replace(one, waiting=None) for one in SMALL.entries)), before=before)
+    assert same.head is before.head
+    assert [one.waiting for one in same.inline] == [None] * 5
+    more = telegram(view(*SMALL.entries, entry(6)), before=same)
+    assert "6 groups" in shown(more.head)
+    assert len(more.inline) == 6
 
 
 def test_plain_text_has_no_formatting_left() -> None:

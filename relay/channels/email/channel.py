@@ -20,7 +20,7 @@ from relay.matchers import Matcher, format_matchers
 from relay.notification import Capabilities, IncidentView, Limits, Notice, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
-from relay.rendering.translations import load_translations
+from relay.rendering.digest_summary import summary_of
 
 _ROWS = 50
 """Alerts that the mail itself shows. Gmail cuts a mail at 102 kB of HTML; a file with all comes along when there are more."""
@@ -102,10 +102,17 @@ class EmailChannel:
             retry_recipients=tuple(taken.deferred),
         )
 
-    def lay_out(self, view: DigestView, now: Millis, *, plain: bool = False) -> DigestLayout:  # noqa: ARG002  the protocol's
+    def lay_out(
+        self,
+        view: DigestView,
+        now: Millis,
+        *,
+        plain: bool = False,  # noqa: ARG002  the protocol's
+        before: DigestLayout | None = None,  # noqa: ARG002  the same
+    ) -> DigestLayout:
         """The digest is the next mail of its own thread, with one row for each group and all of them in the file."""
-        title = load_translations(self._options.language).gettext("Alert storm")
-        return DigestLayout(head=self.render(view.notice(now, title)), listed=view.entries)
+        content = self.render(summary_of(view, now, self._options.language))
+        return DigestLayout(view=view, head=content, listing=lambda: content, listed=view.entries)
 
     async def send_digest(self, call: DigestCall) -> Sent:
         content = call.content

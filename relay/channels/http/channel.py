@@ -22,7 +22,7 @@ from relay.clock import Millis
 from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
-from relay.rendering.translations import load_translations
+from relay.rendering.digest_summary import summary_of
 
 _LONGEST_EXCERPT = 200
 _SHORTEST_SECRET = 4
@@ -127,10 +127,17 @@ class HttpChannel:
             return Sent(remote={"status": status})
         raise self._refusal(status, headers, answer)
 
-    def lay_out(self, view: DigestView, now: Millis, *, plain: bool = False) -> DigestLayout:  # noqa: ARG002  the protocol's
+    def lay_out(
+        self,
+        view: DigestView,
+        now: Millis,
+        *,
+        plain: bool = False,  # noqa: ARG002  the protocol's
+        before: DigestLayout | None = None,  # noqa: ARG002  the same
+    ) -> DigestLayout:
         """The digest goes through the same template as any message, with one alert for each group."""
-        title = load_translations(self._options.language).gettext("Alert storm")
-        return DigestLayout(head=self.render(view.notice(now, title)), listed=view.entries)
+        content = self.render(summary_of(view, now, self._options.language))
+        return DigestLayout(view=view, head=content, listing=lambda: content, listed=view.entries)
 
     async def send_digest(self, call: DigestCall) -> Sent:
         assert isinstance(call.content, HttpContent)

@@ -112,8 +112,10 @@ class SlackChannel:
             raise
         return Sent(remote=remote)
 
-    def lay_out(self, view: DigestView, now: Millis, *, plain: bool = False) -> DigestLayout:
-        return self._digests.lay_out(view, now, plain=plain)
+    def lay_out(
+        self, view: DigestView, now: Millis, *, plain: bool = False, before: DigestLayout | None = None
+    ) -> DigestLayout:
+        return self._digests.lay_out(view, now, plain=plain, before=before)
 
     async def send_digest(self, call: DigestCall) -> Sent:
         """The head goes to the channel, pages and the file to its thread."""

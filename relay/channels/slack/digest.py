@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from relay.channels.slack.blocks import Block, fallback, parse_blocks
@@ -10,13 +11,14 @@ from relay.channels.slack.markup import Dialect, escape, weight
 from relay.channels.slack_options import SlackOptions
 from relay.clock import Millis
 from relay.notification import Kind, Notice
-from relay.notification_digest import LONGEST_PLACE, DigestEntry, DigestLayout, DigestView, Page, clusters_of, pages_of
+from relay.notification_digest import DigestEntry, DigestLayout, DigestView
 from relay.rendering import Renderer
+from relay.rendering.digest_pages import LONGEST_PLACE, Page, clusters_of, entries_of, fill_pages
+from relay.rendering.digest_summary import summary_of
 from relay.rendering.translations import load_translations
 
 ROOM = 7000
 """Characters of names on a page: with their markup they stay below what Slack takes in one message."""
-_TIGHTER = 0.8
 
 
 class DigestComposer:
@@ -28,59 +30,64 @@ class DigestComposer:
         self._appending = appending
         self._title = load_translations(options.language).gettext("Alert storm")
 
-    def lay_out(self, view: DigestView, now: Millis, *, plain: bool) -> DigestLayout:
-        notice = view.notice(now, self._title)
+    def lay_out(
+        self, view: DigestView, now: Millis, *, plain: bool, before: DigestLayout | None = None
+    ) -> DigestLayout:
         if self._appending:
-            return self._summary(view, notice, plain=plain)
-        pages, contents, rest = self._pages(view, notice, "digest_page", plain=plain)
-        named = tuple(entries_of(page) for page in pages)
-        blank = self._content("digest_page", view, notice, plain=plain, page=0)
-        if len(pages) == 1:
-            clusters = tuple(clusters_of(view.entries))
-            head = self._content("digest", view, notice, plain=plain, clusters=clusters)
-            if self._names_all(head, view.entries):
-                return DigestLayout(head=head, inline=view.entries, blank=blank)
-        file = self._file(view, notice) if rest or view.closing else None
+            return self._summary(view, summary_of(view, now, self._options.language), plain=plain)
+        notice = view.notice(now, self._title)
+        pages, contents, rest = fill_pages(
+            view.entries,
+            room=ROOM,
+            weigh=_weight,
+            make=lambda page, number, _: self._page("digest_page", view, notice, page, plain=plain, page=number),
+            before=before,
+        )
+        known = before.head_of(view) if before else None
+        head, names_all = known or self._head(view, notice, len(pages), len(rest), plain=plain)
+        blank = before.blank if before else self._content("digest_page", view, notice, plain=plain, page=0)
+        if names_all:
+            return DigestLayout(view=view, head=head, inline=view.entries, blank=blank)
         return DigestLayout(
-            head=self._content("digest", view, notice, plain=plain, unpaged=len(rest)),
+            view=view,
+            head=head,
             pages=tuple(contents),
-            named=named,
-            listing=file,
+            named=tuple(map(entries_of, pages)),
+            listing=partial(self._file, view, notice) if rest or view.closing else None,
             listed=view.entries if view.closing else rest,
             blank=blank,
         )
 
-    def _summary(self, view: DigestView, notice: Notice, *, plain: bool) -> DigestLayout:
-        """What is new and fits into one message; the next one has the rest."""
-        news = tuple(entry for entry in view.entries if entry.waiting is not None)
-        pages, contents, rest = self._pages(view, notice, "digest", plain=plain, entries=news, most=1)
-        named = entries_of(pages[0]) if pages else ()
-        head = contents[0] if contents else self._content("digest", view, notice, plain=plain, unpaged=len(rest))
-        return DigestLayout(head=head, listed=named)
+    def _head(
+        self, view: DigestView, notice: Notice, pages: int, unpaged: int, *, plain: bool
+    ) -> tuple[SlackContent, bool]:
+        """The head, and whether it names all, so that its one page is not needed."""
+        if pages == 1:
+            head, fits = self._page("digest", view, notice, tuple(clusters_of(view.entries)), plain=plain)
+            if fits:
+                return head, True
+        return self._content("digest", view, notice, plain=plain, unpaged=unpaged), False
 
-    def _pages(
-        self,
-        view: DigestView,
-        notice: Notice,
-        template: str,
-        *,
-        plain: bool,
-        entries: tuple[DigestEntry, ...] | None = None,
-        most: int = 8,
-    ) -> tuple[list[Page], list[SlackContent], tuple[DigestEntry, ...]]:
-        """As many names in a message as fit: packed by estimate, and tighter if a template makes more of them."""
-        room = float(ROOM)
-        shown = view.entries if entries is None else entries
-        while True:
-            pages, rest = pages_of(shown, room=int(room), weigh=_weight, most=most)
-            contents = [
-                self._content(template, view, notice, plain=plain, clusters=page, page=number, unpaged=len(rest))
-                for number, page in enumerate(pages, 1)
-            ]
-            fine = all(self._names_all(one, entries_of(page)) for one, page in zip(contents, pages, strict=True))
-            if fine or room < ROOM / 10:
-                return pages, contents, rest
-            room *= _TIGHTER
+    def _summary(self, view: DigestView, notice: Notice, *, plain: bool) -> DigestLayout:
+        """What is new and fits into one message: the next one has the rest."""
+        news = tuple(entry for entry in view.entries if entry.waiting is not None)
+        pages, contents, _ = fill_pages(
+            news,
+            room=ROOM,
+            weigh=_weight,
+            make=lambda page, _, unpaged: self._page("digest", view, notice, page, plain=plain, unpaged=unpaged),
+            most=1,
+        )
+        head = contents[0] if contents else self._content("digest", view, notice, plain=plain, alone=True)
+        named = entries_of(pages[0]) if pages else ()
+        return DigestLayout(view=view, head=head, listing=lambda: head, listed=named)
+
+    def _page(
+        self, template: str, view: DigestView, notice: Notice, clusters: Page, *, plain: bool, **more: int
+    ) -> tuple[SlackContent, bool]:
+        """A message that names some, and whether it names all of them."""
+        content = self._content(template, view, notice, plain=plain, clusters=clusters, **more)
+        return content, self._names_all(content, entries_of(clusters))
 
     def _names_all(self, content: SlackContent, entries: tuple[DigestEntry, ...]) -> bool:
         """Blocks are left out, and texts cut, where a message would become too long."""
@@ -89,17 +96,9 @@ class DigestComposer:
         return all(str(dialect.text(entry.place, LONGEST_PLACE)) in said for entry in entries)
 
     def _content(
-        self,
-        template: str,
-        view: DigestView,
-        notice: Notice,
-        *,
-        plain: bool,
-        clusters: Page = (),
-        page: int = 0,
-        unpaged: int = 0,
+        self, template: str, view: DigestView, notice: Notice, *, plain: bool, clusters: Page = (), **more: int
     ) -> SlackContent:
-        options = {"digest": view, "clusters": clusters, "page": page, "unpaged": unpaged}
+        options = {"digest": view, "clusters": clusters, **more}
         rendered = self._render(f"{template}.mrkdwn.j2", notice, "mrkdwn", options, plain=plain)
         blocks = parse_blocks(rendered, buttons=not plain, broadcast=not notice.silent)
         text = fallback(blocks, small_print=plain) or escape(self._title)
@@ -120,10 +119,6 @@ class DigestComposer:
         return self._renderer.render(
             f"slack/{template}", notice, language=self._options.language, zone=zone, escape=markup, options=more
         )
-
-
-def entries_of(page: Page) -> tuple[DigestEntry, ...]:
-    return tuple(entry for cluster in page for entry in cluster.entries)
 
 
 def _weight(text: str) -> int:

@@ -128,8 +128,10 @@ class TelegramChannel:
             failure = self._judge.classify(error, plain=content.plain, elsewhere=self._elsewhere(content))
         raise failure  # outside of the handler: the original, whose text may hold the token, is not chained to it
 
-    def lay_out(self, view: DigestView, now: Millis, *, plain: bool = False) -> DigestLayout:
-        return self._digests.lay_out(view, now, plain=plain)
+    def lay_out(
+        self, view: DigestView, now: Millis, *, plain: bool = False, before: DigestLayout | None = None
+    ) -> DigestLayout:
+        return self._digests.lay_out(view, now, plain=plain, before=before)
 
     async def send_digest(self, call: DigestCall) -> Sent:
         """One call: as for notices, and one that removes up to a hundred messages."""

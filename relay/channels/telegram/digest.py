@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from relay.channels.telegram.content import MAX_TEXT, Button, Document, TelegramContent, bounded, usable_rows
 from relay.channels.telegram_options import TelegramOptions
 from relay.clock import Millis
 from relay.notification import Kind, Notice
-from relay.notification_digest import DigestEntry, DigestLayout, DigestView, Page, clusters_of, pages_of
+from relay.notification_digest import DigestLayout, DigestView
 from relay.rendering import Escape, Renderer
+from relay.rendering.digest_pages import Page, clusters_of, entries_of, fill_pages
 from relay.rendering.translations import load_translations
 from relay.text import cut, parse_html, utf16_len
 
@@ -19,7 +21,6 @@ DigestKeyboard = Callable[[DigestView], Sequence[Sequence[tuple[str, str]]]]
 
 _ENTITY_LIMIT = 100  # Telegram ignores formatting beyond
 _PAGE_LINE = 32
-_TIGHTER = 0.85  # how much less a page is given when its text has turned out too long
 
 
 class DigestComposer:
@@ -31,31 +32,47 @@ class DigestComposer:
         self._keyboard = keyboard
         self._title = load_translations(options.language).gettext("Alert storm")
 
-    def lay_out(self, view: DigestView, now: Millis, *, plain: bool) -> DigestLayout:
+    def lay_out(
+        self, view: DigestView, now: Millis, *, plain: bool, before: DigestLayout | None = None
+    ) -> DigestLayout:
         notice = view.notice(now, self._title)
-        pages, contents, rest = self._pages(view, notice, plain=plain)
-        blank = self._page(view, notice, (), 0, plain=plain)
-        if len(pages) == 1:
-            head, fits = self._head(view, notice, plain=plain, clusters=tuple(clusters_of(view.entries)))
-            if fits:
-                return DigestLayout(head=head, inline=view.entries, blank=blank)
-        head, _ = self._head(view, notice, plain=plain, unpaged=len(rest))
-        file = self._file(view, notice) if rest or view.closing else None
+        pages, contents, rest = fill_pages(
+            view.entries,
+            room=MAX_TEXT - _PAGE_LINE,
+            weigh=utf16_len,
+            make=lambda page, number, _: self._page(view, notice, page, number, plain=plain),
+            before=before,
+        )
+        known = before.head_of(view) if before else None
+        head, names_all = known or self._head(view, notice, len(pages), len(rest), plain=plain)
+        blank = before.blank if before else self._page(view, notice, (), 0, plain=plain)[0]
+        if names_all:
+            return DigestLayout(view=view, head=head, inline=view.entries, blank=blank)
         return DigestLayout(
+            view=view,
             head=head,
             pages=tuple(contents),
-            named=tuple(tuple(entry for cluster in page for entry in cluster.entries) for page in pages),
-            listing=file,
+            named=tuple(map(entries_of, pages)),
+            listing=partial(self._file, view, notice) if rest or view.closing else None,
             listed=view.entries if view.closing else rest,
             blank=blank,
         )
 
     def _head(
-        self, view: DigestView, notice: Notice, *, plain: bool, clusters: Page = (), unpaged: int = 0
+        self, view: DigestView, notice: Notice, pages: int, unpaged: int, *, plain: bool
     ) -> tuple[TelegramContent, bool]:
-        """The head, and whether nothing had to be cut."""
-        options = {"digest": view, "clusters": clusters, "unpaged": unpaged}
-        whole, marks = parse_html(self._render("digest.html.j2", notice, "html", options))
+        """The head, and whether it names all, so that its one page is not needed."""
+        if pages == 1:
+            head, fits = self._head_with(view, notice, {"clusters": tuple(clusters_of(view.entries))}, plain=plain)
+            if fits:
+                return head, True
+        return self._head_with(view, notice, {"clusters": (), "unpaged": unpaged}, plain=plain)[0], False
+
+    def _head_with(
+        self, view: DigestView, notice: Notice, names: dict[str, Any], *, plain: bool
+    ) -> tuple[TelegramContent, bool]:
+        """A head, and whether nothing had to be cut."""
+        whole, marks = parse_html(self._render("digest.html.j2", notice, "html", {"digest": view, **names}))
         text, entities = cut(whole or self._title, marks[: _ENTITY_LIMIT - 1], MAX_TEXT)
         content = TelegramContent(
             kind=Kind.NEW,
@@ -66,23 +83,15 @@ class DigestComposer:
         )
         return content, text == whole
 
-    def _pages(
-        self, view: DigestView, notice: Notice, *, plain: bool
-    ) -> tuple[list[Page], list[TelegramContent], tuple[DigestEntry, ...]]:
-        """As many names on a page as fit: packed by estimate, and tighter if a template makes more of them."""
-        room = float(MAX_TEXT - _PAGE_LINE)
-        while True:
-            pages, rest = pages_of(view.entries, room=int(room), weigh=utf16_len)
-            contents = [self._page(view, notice, page, number, plain=plain) for number, page in enumerate(pages, 1)]
-            if room < MAX_TEXT / 10 or all(utf16_len(content.text) <= MAX_TEXT for content in contents):
-                return pages, contents, rest
-            room *= _TIGHTER
-
-    def _page(self, view: DigestView, notice: Notice, page: Page, number: int, *, plain: bool) -> TelegramContent:
+    def _page(
+        self, view: DigestView, notice: Notice, page: Page, number: int, *, plain: bool
+    ) -> tuple[TelegramContent, bool]:
+        """A page, and whether it is short enough."""
         options = {"digest": view, "clusters": page, "page": number}
         text, entities = parse_html(self._render("digest_page.html.j2", notice, "html", options))
         entities = () if plain else entities[: _ENTITY_LIMIT - 1]
-        return TelegramContent(kind=Kind.NEW, text=text or "–", entities=entities, silent=True, plain=plain)
+        content = TelegramContent(kind=Kind.NEW, text=text or "–", entities=entities, silent=True, plain=plain)
+        return content, utf16_len(text) <= MAX_TEXT
 
     def _file(self, view: DigestView, notice: Notice) -> TelegramContent:
         listing = self._render("digest_list.txt.j2", notice, "none", {"digest": view})

@@ -1,0 +1,14 @@
+"""A digest as a message of its own, where nothing can be edited: what the usual templates are given."""
+
+from __future__ import annotations
+
+from relay.clock import Millis
+from relay.notification import Notice
+from relay.notification_digest import DigestView
+from relay.rendering.translations import load_translations
+
+
+def summary_of(view: DigestView, now: Millis, language: str) -> Notice:
+    """The counts and what is new; the last one says that the storm is over."""
+    _ = load_translations(language).gettext
+    return view.notice(now, _("Alert storm"), over=_("The alert storm is over"))
