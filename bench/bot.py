@@ -29,6 +29,8 @@ PAUSE = 0.15
 MOST = 0.2
 """Seconds that a tap may take beyond an echo."""
 OPENED_WITHIN = 60.0
+_SLOW = "is slow to answer"
+"""What an answer says until Alertmanager's own list has come."""
 _USERS = [{"name": "anna", "telegram_id": USER, "role": "admin"}]
 _QUICK = {"chat": {"type": "telegram", "chat_id": CHAT, "limits": {"per_second": 50, "per_minute": 3000}}}
 
@@ -68,17 +70,22 @@ async def list_of_many(folder: Path) -> list[Row]:
             for body in bodies:
                 assert await connection.post(body) == 200
             await _rest(both.chat)
-            floor, found = [], []
+            floor, found, fresh = [], [], []
             for _ in range(ASKED):
                 floor.append((await _ask(both.echo, "/alerts"))[0])
                 took, answer = await _ask(both.chat, "/alerts")
+                assert f"\n{ALERTS} alerts" in f"\n{answer.text}", answer.text
                 found.append(took)
-                assert answer.text.startswith("10000 alerts"), answer.text
+                started = time.perf_counter()
+                await both.chat.until(lambda answer=answer: _SLOW not in answer.text)  # type: ignore[misc]  # as default
+                fresh.append(took + time.perf_counter() - started)
     worst = max(found)
     return [
         Row("echo of a command, median", _milliseconds(statistics.median(floor))),
         Row("/alerts of 10,000, median", _milliseconds(statistics.median(found))),
         Row(f"/alerts of 10,000, worst of {ASKED}", _milliseconds(worst), "≤ 1000 ms", worst <= 1.0),
+        Row("… with Alertmanager's list of that moment, median", _milliseconds(statistics.median(fresh))),
+        Row("… with Alertmanager's list of that moment, worst", _milliseconds(max(fresh))),
     ]
 
 

@@ -6,30 +6,73 @@ import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from relay.alertmanager import Alertmanager, AlertmanagerError, ListedAlert
-from relay.clock import Clock, Millis
+from relay.clock import MINUTE, Clock, Millis
 from relay.ids import short_code
 from relay.matchers import Matcher, parse_matcher
 from relay.notification import AlertState, AlertView
 from relay.routing import Router
 from relay.severity import Severity, SeverityMap
 from relay.store.database import Database
-from relay.store.findings import Identity, Known, known_firing, last_webhook, remembered_firing
+from relay.store.findings import Identity, Known, Remembered, known_firing, last_webhook, remembered_firing
 
-_SLICE = 500
-"""Alerts that are merged before other work gets its turn."""
+RECENT: Millis = 5 * MINUTE
+"""How old a list may be that stands in for one that has not come yet."""
+_SLICE = 2500
+"""Alerts that are merged before other work gets its turn: some ten milliseconds."""
 _TOKEN = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
 _OPERATOR = re.compile(r"=|!=|=~|!~")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """An alert that fires, and the channels whose routes show it."""
+class Found(NamedTuple):
+    """An alert that fires, and the channels whose routes show it. A tuple, as there are thousands (see `ListedAlert`)."""
 
     alertmanager: str
-    view: AlertView
+    fingerprint: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    severity: Severity
+    state: AlertState
+    starts_at: Millis
+    generator_url: str
     channels: frozenset[str]
+    known: Known | None
+
+    @property
+    def name(self) -> str:
+        return self.labels.get("alertname", "")
+
+    @property
+    def code(self) -> str:
+        return short_code(self.alertmanager, self.fingerprint)
+
+    @property
+    def acked_by(self) -> str | None:
+        return (self.known and self.known.acked_by) or None
+
+    @property
+    def view(self) -> AlertView:
+        """As templates want it; made for those few that a page shows."""
+        known = self.known
+        silenced = known if self.state is AlertState.SILENCED else None
+        return AlertView(
+            code=self.code,
+            fingerprint=self.fingerprint,
+            labels=self.labels,
+            annotations=self.annotations,
+            severity=self.severity,
+            state=self.state,
+            starts_at=self.starts_at,
+            generator_url=self.generator_url,
+            flapping=known.flapping if known else False,
+            acked_by=self.acked_by,
+            acked_at=known.acked_at if known else None,
+            ack_note=known.ack_note if known else "",
+            silenced_by=silenced.silenced_by if silenced else "",
+            silenced_until=silenced.silenced_until if silenced else None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +85,25 @@ class Away:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Late:
+    """A cluster that has not answered yet; what is told of it was true at `since` (None: nothing is known)."""
+
+    alertmanager: str
+    since: Millis | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """All that fires, most severe and newest first."""
 
-    alerts: tuple[Found, ...]
-    away: tuple[Away, ...] = ()
+    alerts: Sequence[Found]
+    away: Sequence[Away] = ()
+    late: Sequence[Late] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether something is known of every cluster."""
+        return all(one.since is not None for one in self.away) and all(one.since is not None for one in self.late)
 
     async def narrowed(self, wanted: Filter) -> list[Found]:
         """What the filter takes, in the same order."""
@@ -71,28 +128,27 @@ class Filter:
     channels: frozenset[str] = frozenset()
 
     def takes(self, found: Found) -> bool:
-        view = found.view
         if self.channels and not self.everything and self.channels.isdisjoint(found.channels):
             return False
-        if self.severities and view.severity not in self.severities:
+        if self.severities and found.severity not in self.severities:
             return False
-        if not self._takes_state(view):
+        if not self._takes_state(found):
             return False
-        if self.holder is not None and view.acked_by != self.holder:
+        if self.holder is not None and found.acked_by != self.holder:
             return False
-        return all(one.matches(view.labels) for one in self.matchers) and self._says(view)
+        return all(one.matches(found.labels) for one in self.matchers) and self._says(found)
 
-    def _takes_state(self, view: AlertView) -> bool:
-        if self.acked is not None and bool(view.acked_by) is not self.acked:
+    def _takes_state(self, found: Found) -> bool:
+        if self.acked is not None and bool(found.acked_by) is not self.acked:
             return False
         if self.states:
-            return view.state in self.states
-        return view.state is AlertState.FIRING or self.everything or self.holder is not None
+            return found.state in self.states
+        return found.state is AlertState.FIRING or self.everything or self.holder is not None
 
-    def _says(self, view: AlertView) -> bool:
+    def _says(self, found: Found) -> bool:
         if not self.words:
             return True
-        text = "\n".join([*view.labels.values(), view.annotations.get("summary", ""), view.code]).lower()
+        text = "\n".join([*found.labels.values(), found.annotations.get("summary", ""), found.code]).lower()
         return all(word in text for word in self.words)
 
 
@@ -145,27 +201,42 @@ class Queries:
         self._clock = clock
 
     async def firing(self) -> Picture:
-        now = self._clock()
-        known, answers = await asyncio.gather(
-            self._database.read(known_firing, list(self._clusters), now),
-            asyncio.gather(*(self._ask(name) for name in self._clusters)),
+        """What Alertmanager says now."""
+        now, names = self._clock(), list(self._clusters)
+        known, remembered, answers = await asyncio.gather(
+            self._database.read(known_firing, names, now),
+            self._database.read(remembered_firing, names, now),
+            asyncio.gather(*(self._ask(name) for name in names)),
         )
-        answered = {name: alerts for name, alerts, _ in answers if alerts is not None}
-        found: list[Found] = []
-        for name, alerts in answered.items():
-            for start in range(0, len(alerts), _SLICE):
-                found += [self._found(name, one, known) for one in alerts[start : start + _SLICE]]
-                await asyncio.sleep(0)
-        for one in await self._database.read(remembered_firing, list(answered), now):
-            found.append(Found(alertmanager=one.alertmanager, view=one.view, channels=one.channels))
-        found.sort(key=lambda one: (-one.view.severity, -one.view.starts_at, one.view.fingerprint))
-        await asyncio.sleep(0)
+        lists = {name: alerts for name, alerts, _ in answers if alerts is not None}
         away = [
             Away(alertmanager=name, reason=reason, since=await self._database.read(last_webhook, name))
-            for name, alerts, reason in answers
-            if alerts is None
+            for name, _, reason in answers
+            if name not in lists
         ]
-        return Picture(alerts=tuple(found), away=tuple(away))
+        if away:
+            remembered = await self._database.read(remembered_firing, list(lists), now)
+        return Picture(alerts=await self._merged(lists, known, remembered), away=away)
+
+    async def recalled(self, asked_at: Millis) -> Picture:
+        """What was known before the answers to a question of `asked_at`: each cluster's last list, else our own state."""
+        now, names = self._clock(), list(self._clusters)
+        latest = {name: cluster.latest for name, cluster in self._clusters.items()}
+        lists = {name: one for name, one in latest.items() if one is not None and one.asked_at >= asked_at - RECENT}
+        known, remembered = await asyncio.gather(
+            self._database.read(known_firing, names, now),
+            self._database.read(remembered_firing, list(lists), now),
+        )
+        late = [
+            Late(
+                alertmanager=name,
+                since=lists[name].asked_at if name in lists else await self._database.read(last_webhook, name),
+            )
+            for name in names
+            if name not in lists or lists[name].asked_at < asked_at
+        ]
+        alerts = {name: listing.alerts for name, listing in lists.items()}
+        return Picture(alerts=await self._merged(alerts, known, remembered), late=late)
 
     async def _ask(self, name: str) -> tuple[str, Sequence[ListedAlert] | None, str]:
         try:
@@ -173,32 +244,55 @@ class Queries:
         except AlertmanagerError as error:
             return name, None, str(error)
 
+    async def _merged(
+        self,
+        lists: Mapping[str, Sequence[ListedAlert]],
+        known: Mapping[Identity, Known],
+        remembered: Iterable[Remembered],
+    ) -> list[Found]:
+        found: list[Found] = []
+        for name, alerts in lists.items():
+            for start in range(0, len(alerts), _SLICE):
+                found += [self._found(name, one, known) for one in alerts[start : start + _SLICE]]
+                await asyncio.sleep(0)
+        found += [_remembered(one) for one in remembered]
+        found.sort(key=lambda one: (-one.severity, -one.starts_at, one.fingerprint))
+        await asyncio.sleep(0)
+        return found
+
     def channels_of(self, name: str, alert: ListedAlert) -> frozenset[str]:
         """Where our routes lead it, by each receiver that Alertmanager gives it to."""
-        receivers: Iterable[str] = alert.receivers or ("",)
-        return frozenset(
-            channel
-            for receiver in receivers
-            for channel in self._router.route(alert.labels, receiver=receiver, alertmanager=name)
+        route = self._router.route
+        return frozenset().union(
+            *[route(alert.labels, receiver=receiver, alertmanager=name) for receiver in alert.receivers or ("",)]
         )
 
     def _found(self, name: str, alert: ListedAlert, known: Mapping[Identity, Known]) -> Found:
-        mine = known.get((name, alert.fingerprint))
         inhibited = AlertState.INHIBITED if alert.inhibited_by else AlertState.FIRING
-        view = AlertView(
-            code=short_code(name, alert.fingerprint),
-            fingerprint=alert.fingerprint,
-            labels=alert.labels,
-            annotations=alert.annotations,
-            severity=self._severities.of(alert.labels),
-            state=AlertState.SILENCED if alert.silenced_by else inhibited,
-            starts_at=alert.starts_at or 0,
-            generator_url=alert.generator_url,
-            flapping=mine.flapping if mine else False,
-            acked_by=mine.acked_by or None if mine else None,
-            acked_at=mine.acked_at if mine else None,
-            ack_note=mine.ack_note if mine else "",
-            silenced_by=mine.silenced_by if mine and alert.silenced_by else "",
-            silenced_until=mine.silenced_until if mine and alert.silenced_by else None,
+        return Found(
+            name,
+            alert.fingerprint,
+            alert.labels,
+            alert.annotations,
+            self._severities.of(alert.labels),
+            AlertState.SILENCED if alert.silenced_by else inhibited,
+            alert.starts_at or 0,
+            alert.generator_url,
+            self.channels_of(name, alert),
+            known.get((name, alert.fingerprint)),
         )
-        return Found(alertmanager=name, view=view, channels=self.channels_of(name, alert))
+
+
+def _remembered(one: Remembered) -> Found:
+    return Found(
+        one.alertmanager,
+        one.fingerprint,
+        one.labels,
+        one.annotations,
+        one.severity,
+        one.state,
+        one.starts_at,
+        one.generator_url,
+        one.channels,
+        one.known,
+    )

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 import aiohttp
 from pydantic import ValidationError
 
 from relay.alertmanager.answers import (
+    AlertReader,
     ListedAlert,
     Listing,
     Odd,
@@ -21,7 +23,6 @@ from relay.alertmanager.answers import (
     SilenceState,
     Status,
     needs_utf8,
-    read_alert,
     read_receiver,
     read_silence,
     read_status,
@@ -61,6 +62,8 @@ class Alertmanager:
         self.config = config
         self._peers = Peers(config, session, on_request, timeout=timeout)
         self._clock = clock
+        self.latest: Listing | None = None
+        """The last whole list, whoever asked for it: what is known while the next one is on its way."""
 
     @property
     def name(self) -> str:
@@ -83,17 +86,16 @@ class Alertmanager:
         self, filters: Iterable[Matcher] = (), *, active: bool = True, silenced: bool = True, inhibited: bool = True
     ) -> Listing:
         """What fires now and fulfils all filters. Without `active` only silenced and inhibited alerts are listed."""
-        asked_at = self._clock()
-        answer, alerts = await self._listed(tuple(filters), active=active, silenced=silenced, inhibited=inhibited)
+        listing = await self._listed(tuple(filters), active=active, silenced=silenced, inhibited=inhibited)
         try:  # after the list, see Listing
-            status = await self.status(peer=answer.peer)
+            status = await self.status(peer=listing.peer)
         except AlertmanagerError:
             status = None
-        return Listing(alerts, answer.peer, asked_at, status)
+        return replace(listing, status=status)
 
     async def alerts_matching(self, matchers: Iterable[Matcher]) -> tuple[ListedAlert, ...]:
         """The alerts that a silence of these matchers would mute now, those that are muted already too."""
-        return (await self._listed(tuple(matchers), active=True, silenced=True, inhibited=True))[1]
+        return (await self._listed(tuple(matchers), active=True, silenced=True, inhibited=True)).alerts
 
     async def silences(
         self, filters: Iterable[Matcher] = (), *, states: Collection[SilenceState] = _LIVE
@@ -194,10 +196,9 @@ class Alertmanager:
         wanted = _content(body)
         return next((found for found, state, content in stored if state in _LIVE and content == wanted), None)
 
-    async def _listed(
-        self, filters: tuple[Matcher, ...], *, active: bool, silenced: bool, inhibited: bool
-    ) -> tuple[Answer, tuple[ListedAlert, ...]]:
+    async def _listed(self, filters: tuple[Matcher, ...], *, active: bool, silenced: bool, inhibited: bool) -> Listing:
         """Filters there what it can, here what it cannot: quoted names are refused before 0.27 and in classic mode."""
+        asked_at = self._clock()
         flags = [("active", active), ("silenced", silenced), ("inhibited", inhibited)]
         params = [(name, "true" if on else "false") for name, on in flags]
         plain = [one for one in filters if not needs_utf8(one)]
@@ -208,8 +209,17 @@ class Alertmanager:
                 raise
             answer = await self._peers.read(Call("alerts", "alerts", params=_with(params, plain)))
         quoted = [one for one in filters if needs_utf8(one)]
-        alerts = await self._list(answer, read_alert)
-        return answer, tuple(alert for alert in alerts if all(one.matches(alert.labels) for one in quoted))
+        alerts = await self._list(answer, AlertReader(self.latest or ()))
+        if quoted:
+            alerts = tuple(alert for alert in alerts if all(one.matches(alert.labels) for one in quoted))
+        listing = Listing(alerts, answer.peer, asked_at, None)
+        if not filters and active and silenced and inhibited:
+            self._keep(listing)
+        return listing
+
+    def _keep(self, listing: Listing) -> None:
+        if self.latest is None or self.latest.asked_at <= listing.asked_at:
+            self.latest = listing
 
     async def _list(self, answer: Answer, read: Callable[[Any], Item]) -> tuple[Item, ...]:
         try:

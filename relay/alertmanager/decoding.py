@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 _SLICE = 0.008  # seconds of work between two looks at the event loop
 _PIECE = 1024 * 1024
 _BLANK = re.compile(r"[ \t\r\n]*")
+_NEXT = ",{"
 
 Item = TypeVar("Item")
 
@@ -34,10 +35,13 @@ async def decode_list(body: bytes, read: Callable[[Any], Item], *, slice_seconds
     while True:
         said, at = decode(text, at)
         items.append(read(said))
-        at = _skip(text, at)
-        if text[at : at + 1] == "]":
-            return tuple(items)
-        at = _after(text, at, ",")
+        if text[at : at + 2] == _NEXT:  # as Alertmanager writes it
+            at += 1
+        else:
+            at = _skip(text, at)
+            if text[at : at + 1] == "]":
+                return tuple(items)
+            at = _after(text, at, ",")
         if now() >= pause_at:
             await asyncio.sleep(0)
             pause_at = now() + slice_seconds

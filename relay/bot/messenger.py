@@ -104,26 +104,49 @@ class Messenger:
     async def deliver(self, spot: Spot, answer: Answer, *, message_id: int | None) -> None:
         """Sends an answer, in reply to `message_id`, or makes that message look like it."""
         try:
-            if answer.edit and message_id is not None:
-                await self._change(spot, answer, message_id)
-            else:
-                sent = await self._within_limits(spot.chat_id, lambda: self._send(spot, answer, message_id))
-                if answer.sent is not None and sent is not None:
-                    await answer.sent(sent)
+            shown = await self._show(spot, answer, message_id)
+            if answer.later is not None and shown is not None:
+                await self._follow(spot, answer.later, shown)
         except Exception as error:  # noqa: BLE001  aiogram, aiohttp and proxies let a dozen kinds through
             self._log.warning("answer not sent", chat=spot.chat_id, error=f"{type(error).__name__}: {error}")
+        finally:
+            if answer.later is not None:
+                answer.later.cancel()
+                await asyncio.gather(answer.later, return_exceptions=True)
+
+    async def _show(self, spot: Spot, answer: Answer, message_id: int | None) -> int | None:
+        """The number of the message that looks like the answer now; None if Telegram took none."""
+        if answer.edit and message_id is not None:
+            await self._change(spot, answer, message_id)
+            return message_id
+        sent: int | None = await self._within_limits(spot.chat_id, lambda: self._send(spot, answer, message_id))
+        if answer.sent is not None and sent is not None:
+            await answer.sent(sent)
+        return sent
+
+    async def _follow(self, spot: Spot, later: asyncio.Task[Answer], message_id: int) -> None:
+        """Brings the message up to date, unless somebody turned its page meanwhile."""
+        looks = self._looks_of(spot, message_id)
+        seen = looks.newest
+        answer = await later
+        if looks.newest == seen:
+            await self._change(spot, answer, message_id)
 
     async def _change(self, spot: Spot, answer: Answer, message_id: int) -> None:
         """Looks of one message follow each other as they were made; one that is outdated meanwhile is left out."""
-        key = (spot.chat_id, message_id)
-        looks = self._looks.get(key)
-        if looks is None:
-            self._looks[key] = looks = _Looks()
+        looks = self._looks_of(spot, message_id)
         looks.newest += 1
         mine = looks.newest
         async with looks.turn:
             if mine == looks.newest:
                 await self._within_limits(spot.chat_id, lambda: self._edit(spot, answer, message_id))
+
+    def _looks_of(self, spot: Spot, message_id: int) -> _Looks:
+        key = (spot.chat_id, message_id)
+        looks = self._looks.get(key)
+        if looks is None:
+            self._looks[key] = looks = _Looks()
+        return looks
 
     async def _within_limits(self, chat_id: int, call: Callable[[], Any]) -> Any:
         budget = self._budget(chat_id) or self._own.setdefault(chat_id, OwnBudget(chat_id))

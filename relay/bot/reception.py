@@ -96,11 +96,18 @@ class Reception:
             return None
         request = self._request(incoming, incoming.text.strip())
         command = COMMANDS["silence"]
-        if request.person.anonymous or self._too_old(incoming, request) or self._refusal(request, command.role):
+        if request.person.anonymous or self._refusal(request, command.role):
             return None
         assert command.reply is not None
-        reply = command.reply
-        return await self._guarded("silence", request, lambda: reply(self._desk, request), _as_answer, count=False)
+        assert command.awaits is not None
+        reply, awaits, late = command.reply, command.awaits, self._too_old(incoming, request)
+
+        async def take() -> Answer | None:
+            if not late:
+                return await reply(self._desk, request)
+            return Answer(text=late) if await awaits(self._desk, request) else None
+
+        return await self._guarded("silence", request, take, _as_answer, count=False)
 
     # -- who and where ---------------------------------------------------------------------------------------------
 

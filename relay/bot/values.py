@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gettext
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -83,7 +84,8 @@ class Button:
 class Answer:
     """A message to send, or with `edit` the new look of the one that was tapped. `asks`: the reply is expected.
 
-    `sent` is told the message's number.
+    `sent` is told the message's number. `later` is how the same message looks once what was slow has come; whoever gets
+    the answer waits for it or cancels it.
     """
 
     text: str
@@ -92,6 +94,7 @@ class Answer:
     edit: bool = False
     asks: bool = False
     sent: Callable[[int], Awaitable[None]] | None = None
+    later: asyncio.Task[Answer] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

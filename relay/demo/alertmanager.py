@@ -111,6 +111,8 @@ class FakeAlertmanager:
         self.journal.append((request.method, request.path_qs))
         await request.read()
         fault = self.script.take(request.method, request.path.removeprefix("/api/v2/"))
+        if fault is not None and fault.kind == "hold" and await self._until(fault.released):
+            fault = None
         if fault is None or fault.after:
             response = await _answered(request, handler)
             if fault is None:
@@ -123,6 +125,14 @@ class FakeAlertmanager:
         if request.transport is not None:
             request.transport.abort()
         return web.Response()
+
+    async def _until(self, released: asyncio.Event) -> bool:
+        """False if the server stops first."""
+        waiting = [asyncio.create_task(event.wait()) for event in (released, self._stopping)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        return released.is_set()
 
     async def _status(self, _request: web.Request) -> web.Response:
         said = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from typing import Any, Literal
 class Fault:
     """What to do instead of an answer. With `after`, the request takes effect first: its sender cannot know that."""
 
-    kind: Literal["answer", "hang", "reset"]
+    kind: Literal["answer", "hang", "hold", "reset"]
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
@@ -19,6 +20,7 @@ class Fault:
     path: str | None = None
     method: str | None = None
     after: bool = False
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True)
@@ -33,6 +35,12 @@ class Script:
     def hang(self, **options: Any) -> None:
         """Takes the request and never answers."""
         self.faults.append(Fault(kind="hang", **options))
+
+    def hold(self, **options: Any) -> asyncio.Event:
+        """Takes the request and answers it as things are once the event is set."""
+        fault = Fault(kind="hold", **options)
+        self.faults.append(fault)
+        return fault.released
 
     def reset(self, **options: Any) -> None:
         """Breaks the connection instead of answering."""

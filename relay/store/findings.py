@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from relay.clock import Millis
-from relay.notification import AlertState, AlertView
+from relay.notification import AlertState
 from relay.severity import Severity
 from relay.store.schema import alert_groups, alerts, episodes, memberships
 
@@ -33,8 +34,15 @@ class Remembered:
     """An alert as we knew it last, and the channels that show it."""
 
     alertmanager: str
-    view: AlertView
+    fingerprint: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    severity: Severity
+    state: AlertState
+    starts_at: Millis
+    generator_url: str
     channels: frozenset[str]
+    known: Known
 
 
 def known_firing(conn: Connection, alertmanagers: Collection[str], now: Millis) -> Mapping[Identity, Known]:
@@ -48,17 +56,7 @@ def known_firing(conn: Connection, alertmanagers: Collection[str], now: Millis) 
         .where(alerts.c.firing.is_(True), alerts.c.alertmanager.in_(list(alertmanagers)))
         .where((episodes.c.acked_by != "") | (alerts.c.silenced_by != "") | (alerts.c.flapping_until > now))
     )  # fmt: skip
-    return {
-        (row.alertmanager, row.fingerprint): Known(
-            acked_by=row.acked_by,
-            acked_at=row.acked_at,
-            ack_note=row.ack_note,
-            silenced_by=row.silenced_by,
-            silenced_until=row.silenced_until,
-            flapping=row.flapping_until is not None and row.flapping_until > now,
-        )
-        for row in conn.execute(statement)
-    }
+    return {(row.alertmanager, row.fingerprint): _known(row, now) for row in conn.execute(statement)}
 
 
 def remembered_firing(conn: Connection, answered: Collection[str], now: Millis) -> list[Remembered]:
@@ -76,10 +74,7 @@ def remembered_firing(conn: Connection, answered: Collection[str], now: Millis) 
     channels: dict[int, set[str]] = {}
     for alert_id, text in conn.execute(listed):
         channels.setdefault(alert_id, set()).update(json.loads(text or "{}"))
-    return [
-        Remembered(alertmanager=row.alertmanager, view=_view(row, now), channels=frozenset(channels.get(row.id, ())))
-        for row in rows
-    ]
+    return [_remembered(row, frozenset(channels.get(row.id, ())), now) for row in rows]
 
 
 def last_webhook(conn: Connection, alertmanager: str) -> Millis | None:
@@ -87,23 +82,28 @@ def last_webhook(conn: Connection, alertmanager: str) -> Millis | None:
     return conn.execute(statement).scalar()
 
 
-def _view(row: object, now: Millis) -> AlertView:
-    values = row._asdict()  # type: ignore[attr-defined]  # a row of `select(alerts, …)`
-    inhibited = AlertState.INHIBITED if values["inhibited"] else AlertState.FIRING
-    return AlertView(
-        code=values["code"],
-        fingerprint=values["fingerprint"],
-        labels=json.loads(values["labels"]),
-        annotations=json.loads(values["annotations"]),
-        severity=Severity(values["severity"]),
-        state=AlertState.SILENCED if values["silenced"] else inhibited,
-        starts_at=values["starts_at"] or 0,
-        generator_url=values["generator_url"],
-        episode=values["episode"],
-        flapping=values["flapping_until"] is not None and values["flapping_until"] > now,
-        acked_by=values["acked_by"] or None,
-        acked_at=values["acked_at"],
-        ack_note=values["ack_note"],
-        silenced_by=values["silenced_by"],
-        silenced_until=values["silenced_until"],
+def _remembered(row: Row[*tuple[Any, ...]], channels: frozenset[str], now: Millis) -> Remembered:
+    inhibited = AlertState.INHIBITED if row.inhibited else AlertState.FIRING
+    return Remembered(
+        alertmanager=row.alertmanager,
+        fingerprint=row.fingerprint,
+        labels=json.loads(row.labels),
+        annotations=json.loads(row.annotations),
+        severity=Severity(row.severity),
+        state=AlertState.SILENCED if row.silenced else inhibited,
+        starts_at=row.starts_at or 0,
+        generator_url=row.generator_url,
+        channels=channels,
+        known=_known(row, now),
+    )
+
+
+def _known(row: Row[*tuple[Any, ...]], now: Millis) -> Known:
+    return Known(
+        acked_by=row.acked_by,
+        acked_at=row.acked_at,
+        ack_note=row.ack_note,
+        silenced_by=row.silenced_by,
+        silenced_until=row.silenced_until,
+        flapping=row.flapping_until is not None and row.flapping_until > now,
     )

@@ -266,7 +266,7 @@ async def test_an_alertmanager_that_is_away_keeps_the_draft(
     await chat.bot.press(draft, "Confirm")
     await chat.bot.telegram.until(lambda: "cannot be reached" in draft.text)
     last = await chat.bot.ask(VERA, "/alerts")
-    assert "cannot be reached" in last.text
+    await chat.bot.telegram.until(lambda: "cannot be reached" in last.text)
     assert "This is what was known at " in last.text
     assert "DiskFull" in last.text
     assert "cannot be reached" in (await chat.bot.ask(VERA, "/status")).text
@@ -276,6 +276,20 @@ async def test_an_alertmanager_that_is_away_keeps_the_draft(
     await chat.bot.telegram.until(lambda: "Confirm" in captions(draft))
     await chat.confirm(draft)
     assert len(await chat.listed()) == 1
+
+
+async def test_a_written_answer_from_before_an_outage_is_asked_for_again(chat: Silences) -> None:
+    message = await chat.fire(ONE)
+    draft = await chat.walk(message)
+    await chat.preview(draft)
+    await chat.bot.press(draft, "Reason…")
+    question = await chat.bot.answer_to(draft.id)
+    chat.bot.clock.by = 301_000  # what is written now arrives five minutes later
+    chat.bot.telegram.user_sends(CHAT, ANNA, "just a remark", reply_to=message.id)
+    assert (await chat.bot.ask(ANNA, "deploying", reply_to=question.id)).text == "I was away, please send it again."
+    assert [one.text for one in chat.bot.messages].count("I was away, please send it again.") == 1
+    chat.bot.clock.by = 0
+    assert "deploying" in (await chat.bot.ask(ANNA, "deploying", reply_to=question.id)).text
 
 
 async def test_silence_alone_asks_which_alerts(chat: Silences) -> None:

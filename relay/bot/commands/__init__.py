@@ -20,7 +20,7 @@ COMMANDS: Mapping[str, Command] = MappingProxyType(
         "alert": Command(Role.VIEWER, details.alert),
         "status": Command(Role.VIEWER, figures.status),
         "stats": Command(Role.VIEWER, figures.stats),
-        "silence": Command(Role.RESPONDER, silence_flow.command, reply=silence_flow.reply),
+        "silence": Command(Role.RESPONDER, silence_flow.command, reply=silence_flow.reply, awaits=silence_flow.awaits),
         "silences": Command(Role.VIEWER, silences.silences),
         "unsilence": Command(Role.RESPONDER, silences.unsilence),
         "extend": Command(Role.RESPONDER, silences.extend),

@@ -12,11 +12,12 @@ from relay.bot.values import Answer, Request, Tap
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`role` None: anyone at all. `reply` takes the answer to a question that the command asked."""
+    """`role` None: anyone at all. `reply` takes the answer to a question that the command asked, if `awaits`."""
 
     role: Role | None
     run: Callable[[Desk, Request], Awaitable[Answer | None]]
     reply: Callable[[Desk, Request], Awaitable[Answer | None]] | None = None
+    awaits: Callable[[Desk, Request], Awaitable[bool]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

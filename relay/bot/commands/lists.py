@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
 from relay.bot.desk import Desk
 from relay.bot.values import Answer, Button, Request, Sorry, Tap
@@ -17,6 +18,10 @@ from relay.severity import Severity
 from relay.store.conversations import View, save_view
 from relay.text import one_line
 
+MOMENT = 0.15
+"""Seconds that Alertmanager gets before a page of what was known is made, in case its answer takes long."""
+PATIENCE = 0.7
+"""Seconds after which people get that page, so that they wait for less than one second in all."""
 PER_PAGE = 8
 KEEP = 7 * DAY
 VIEW = "alerts"
@@ -65,12 +70,37 @@ async def tap_page(desk: Desk, request: Request, view: View, action: str) -> Tap
 
 
 async def show(desk: Desk, request: Request, view: View, leaf: Leaf, *, edit: bool) -> Answer:
+    """The page of now. If Alertmanager takes its time, that of what was known before, which the one of now follows."""
+    fresh = asyncio.create_task(_page(desk, request, view, leaf, desk.queries.firing(), edit=edit))
+    known = asyncio.create_task(_known(desk, request, view, leaf, edit=edit))
+    try:
+        await asyncio.wait({fresh}, timeout=PATIENCE)
+        if not fresh.done():
+            await asyncio.wait({fresh, known}, return_when=asyncio.FIRST_COMPLETED)
+        return fresh.result() if fresh.done() else replace(known.result(), later=fresh)
+    except BaseException:
+        fresh.cancel()
+        raise
+    finally:
+        known.cancel()
+        await asyncio.gather(known, return_exceptions=True)
+
+
+async def _known(desk: Desk, request: Request, view: View, leaf: Leaf, *, edit: bool) -> Answer:
+    """Made while Alertmanager is still busy with its answer; a short list is there before."""
+    await asyncio.sleep(MOMENT)
+    return await _page(desk, request, view, leaf, desk.queries.recalled(request.now), edit=edit)
+
+
+async def _page(
+    desk: Desk, request: Request, view: View, leaf: Leaf, asked: Awaitable[Picture], *, edit: bool
+) -> Answer:
     wanted = _read(str(view.state["filter"]), str(view.state["who"]), frozenset(view.state["scope"]))
-    picture = await desk.queries.firing()
+    picture = await asked
     found = await picture.narrowed(wanted)
     groups = group(found) if not leaf.group and len(found) > PER_PAGE else []
     grouped = 1 < len(groups) < len(found)
-    shown = [one for one in found if not leaf.group or _key(one.view.name) == leaf.group]
+    shown = [one for one in found if not leaf.group or _key(one.name) == leaf.group]
     items: Sequence[Found | Group] = groups if grouped else shown
     last = max((len(items) - 1) // PER_PAGE, 0)
     number = min(leaf.number, last)
@@ -92,6 +122,8 @@ async def show(desk: Desk, request: Request, view: View, leaf: Leaf, *, edit: bo
         page=number + 1,
         pages=last + 1,
         away=picture.away,
+        late=picture.late,
+        complete=picture.complete,
     )
 
 
@@ -99,14 +131,14 @@ def group(found: Sequence[Found]) -> list[Group]:
     """By name, in the order of their first alerts, which is that of severity and age."""
     names: dict[str, list[Found]] = {}
     for one in found:
-        names.setdefault(one.view.name, []).append(one)
+        names.setdefault(one.name, []).append(one)
     return [
         Group(
             name=name,
             key=_key(name),
             count=len(members),
-            acked=sum(bool(one.view.acked_by) for one in members),
-            severity=members[0].view.severity,
+            acked=sum(bool(one.acked_by) for one in members),
+            severity=members[0].severity,
             first=members[0],
         )
         for name, members in names.items()
@@ -125,7 +157,7 @@ def _read(text: str, who: str, scope: frozenset[str] = frozenset()) -> Filter:
 
 
 def _counts(found: Sequence[Found]) -> list[tuple[Severity, int]]:
-    counts = Counter(one.view.severity for one in found)
+    counts = Counter(one.severity for one in found)
     return sorted(counts.items(), reverse=True)
 
 
@@ -133,9 +165,9 @@ def _hidden(picture: Picture, wanted: Filter) -> dict[str, int]:
     """How many are silenced or inhibited and therefore not shown, unless somebody asked for them."""
     if wanted.states or wanted.everything or wanted.holder:
         return {}
-    muted = [one for one in picture.alerts if one.view.state is not AlertState.FIRING]
+    muted = [one for one in picture.alerts if one.state is not AlertState.FIRING]
     in_scope = [one for one in muted if not wanted.channels or not wanted.channels.isdisjoint(one.channels)]
-    return dict(Counter(one.view.state.value for one in in_scope))
+    return dict(Counter(one.state.value for one in in_scope))
 
 
 def _rows(request: Request, token: str, page: Sequence[Found | Group], leaf: Leaf, last: int) -> list[list[Button]]:

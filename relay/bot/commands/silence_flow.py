@@ -69,16 +69,25 @@ async def command(desk: Desk, request: Request) -> Answer:
     return await pages.preview(desk, request, draft, plan, edit=False)
 
 
+async def awaits(desk: Desk, request: Request) -> bool:
+    """Whether we asked what somebody wrote an answer to."""
+    return await _asked(desk, request) is not None
+
+
 async def reply(desk: Desk, request: Request) -> Answer | None:
     """What somebody wrote in answer to our question; None if we asked nothing."""
+    draft = await _asked(desk, request)
+    if draft is None:
+        return None
+    async with desk.turns.of(draft.token):
+        return await _take_reply(desk, request, draft, Plan.from_json(draft.state))
+
+
+async def _asked(desk: Desk, request: Request) -> Draft | None:
     for draft in await desk.database.read(drafts_of, request.person.id, request.place.chat_id, request.now):
         plan = Plan.from_json(draft.state)
-        if plan.asking and plan.asked in (
-            None,
-            request.reply_to,
-        ):  # None: the answer is faster than its question's number
-            async with desk.turns.of(draft.token):
-                return await _take_reply(desk, request, draft, plan)
+        if plan.asking and plan.asked in (None, request.reply_to):  # None: faster than its question's number
+            return draft
     return None
 
 

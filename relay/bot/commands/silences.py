@@ -90,7 +90,7 @@ async def tap_pick(desk: Desk, request: Request, view: View, action: str) -> Tap
         wanted = parse_filter("", who="", channels=frozenset(view.state["scope"]))
         found = await (await desk.queries.firing()).narrowed(wanted)
         names = [one.name for one in group(found) if f"n{one.key}" == action]
-        chosen = [one for one in found if one.view.name in names]
+        chosen = [one for one in found if one.name in names]
         if not chosen:
             return Answer(text=request.texts.gettext("It no longer fires. /alerts shows what fires now."), edit=True)
         cluster = chosen[0].alertmanager

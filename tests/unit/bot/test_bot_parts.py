@@ -20,6 +20,7 @@ from relay.bot.people import ANONYMOUS_ADMIN, Account, People
 from relay.bot.webhook import HEADER, TelegramDoor
 from relay.notification import AlertState
 from relay.queries import Found, parse_filter
+from relay.store.findings import Known
 from tests.factories import NIGHT, make_alert_view, make_incident_view, make_notice
 
 PEOPLE = People([User(name="anna", telegram_id=1, role=Role.VIEWER)], [ChatRole(chat_id=-5, role=Role.RESPONDER)])
@@ -86,8 +87,11 @@ def test_whoever_hides_is_nobody_whatever_the_id_says(account: Account) -> None:
 
 
 def found(**values: Any) -> Found:
+    acked_by = values.pop("acked_by", "")
+    known = Known(acked_by=acked_by, acked_at=None, ack_note="", silenced_by="", silenced_until=None, flapping=False)
     view = make_alert_view(**values)
-    return Found(alertmanager="main", view=view, channels=frozenset(["chat"]))
+    same = {name: getattr(view, name) for name in Found._fields if hasattr(view, name)}
+    return Found(alertmanager="main", channels=frozenset(["chat"]), known=known, **same)
 
 
 @pytest.mark.parametrize(
