@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from relay.alerts import storable
+from relay.alerts import storable, texts_json
 from relay.clock import Millis
 from relay.ids import short_code
 from relay.severity import SeverityMap
@@ -144,9 +143,9 @@ class Acker:
             alertmanager=identity[0],
             fingerprint=identity[1],
             code=short_code(*identity),
-            labels=_json(found.labels),
-            annotations=_json(found.annotations),
-            severity=self._severities.of(found.labels),
+            labels=texts_json(found.labels),
+            annotations=texts_json(found.annotations),
+            severity=int(self._severities.of(found.labels)),
             generator_url=found.generator_url,
         )
 
@@ -178,7 +177,3 @@ def _finish(scope: Scope, turn: Turn, changed: int, firing: int, earlier: list[E
         at=first.acked_at if first else None,
         woken=frozenset(woken),
     )
-
-
-def _json(texts: Mapping[str, str]) -> str:
-    return json.dumps(dict(texts), ensure_ascii=False, sort_keys=True)

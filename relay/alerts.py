@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic_core import to_json
 
 from relay.clock import Millis
 
@@ -84,6 +85,11 @@ def read_texts(value: object) -> dict[str, str]:
     return {storable(str(name)): read_text(item) for name, item in value.items()}
 
 
+def texts_json(texts: Mapping[str, str]) -> str:
+    """Labels or annotations as they are stored, by name; `read_texts` has made them storable."""
+    return to_json(dict(sorted(texts.items()))).decode()
+
+
 RawText = Annotated[str, BeforeValidator(_raw_text)]
 Text = Annotated[str, PlainValidator(read_text)]
 Texts = Annotated[dict[str, str], PlainValidator(read_texts)]
@@ -135,7 +141,7 @@ class WebhookEnvelope(_Wire):
     @property
     def receiver_name(self) -> str:
         """The receiver as configured: Alertmanager sends `regexp.QuoteMeta` of it (`template/template.go` Data)."""
-        return _QUOTED.sub(r"\1", self.receiver)
+        return _QUOTED.sub(r"\1", self.receiver) if "\\" in self.receiver else self.receiver
 
 
 class WebhookMessage(WebhookEnvelope):

@@ -10,6 +10,7 @@ from relay.clock import Clock, Millis
 
 _ORIGIN: Millis = 1_577_836_800_000  # 2020-01-01; 41 bits of milliseconds last until 2089
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz"  # without l and o, which read as 1 and 0
+_PAIRS = tuple(second + first for first in _ALPHABET for second in _ALPHABET)
 CODE_LENGTH = 5
 
 
@@ -45,8 +46,6 @@ def first_id(at: Millis) -> int:
 def short_code(*parts: str) -> str:
     """Five letters that stand for the named thing: the same for the same parts, rarely shared by two (1 in 8 million)."""
     number = int.from_bytes(hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).digest()[:8])
-    letters = []
-    for _ in range(CODE_LENGTH):
-        number, index = divmod(number, len(_ALPHABET))
-        letters.append(_ALPHABET[index])
-    return "".join(letters)
+    number, first = divmod(number, len(_PAIRS))
+    number, second = divmod(number, len(_PAIRS))
+    return _PAIRS[first] + _PAIRS[second] + _ALPHABET[number % len(_ALPHABET)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from relay.alerts import WebhookAlert, WebhookMessage
+from relay.alerts import WebhookAlert, WebhookMessage, texts_json
 from relay.clock import MINUTE, Clock, Millis
 from relay.ids import short_code
 from relay.ingest.policy import Policy, channels_of
@@ -90,7 +90,7 @@ def _accept(turn: Turn, delivered: Delivered, key: tuple[str, str, str]) -> Acce
         receiver=key[1],
         key=message.group_key,
         key_hash=key[2],
-        labels=_json(message.group_labels),
+        labels=texts_json(message.group_labels),
     )
     previous, group.message_at = group.message_at, turn.now
     if message.external_url:
@@ -140,7 +140,7 @@ def _take(turn: Turn, source: Source, incident: IncidentRow | None, wire: Webhoo
         turn.start_episode(alert, starts_at)  # fired and resolved while nobody could tell us
         turn.end_episode(alert, _end(turn, wire), "webhook")
     if incident is not None and alert.episode_id is not None and _belongs(turn, incident, alert, wire):
-        turn.join(incident, alert)
+        turn.join(incident, alert, wire.labels)
 
 
 def _belongs(turn: Turn, incident: IncidentRow, alert: AlertRow, wire: WebhookAlert) -> bool:
@@ -192,9 +192,9 @@ def _new_alert(turn: Turn, source: Source, wire: WebhookAlert) -> AlertRow:
         alertmanager=source.name,
         fingerprint=wire.fingerprint,
         code=short_code(source.name, wire.fingerprint),
-        labels=_json(wire.labels),
-        annotations=_json(wire.annotations),
-        severity=turn.policy.severities.of(wire.labels),
+        labels=texts_json(wire.labels),
+        annotations=texts_json(wire.annotations),
+        severity=int(turn.policy.severities.of(wire.labels)),
         generator_url=wire.generator_url,
         exempt=TEST_LABEL in wire.labels,
     )
@@ -204,11 +204,12 @@ def _new_alert(turn: Turn, source: Source, wire: WebhookAlert) -> AlertRow:
 
 def _refresh(turn: Turn, alert: AlertRow, wire: WebhookAlert) -> None:
     """Annotations follow the newest message; labels cannot change, the fingerprint is their hash."""
-    annotations = _json(wire.annotations)
+    annotations = texts_json(wire.annotations)
     if annotations == alert.annotations and wire.generator_url == alert.generator_url:
         return
+    changed = wire.generator_url != alert.generator_url or wire.annotations != json.loads(alert.annotations)
     alert.annotations, alert.generator_url = annotations, wire.generator_url
-    if alert.firing:
+    if changed and alert.firing:  # else only written otherwise, by an earlier release
         turn.touch(alert)
 
 
@@ -249,11 +250,3 @@ def _unrouted(turn: Turn, incident: IncidentRow, message: WebhookMessage, source
         membership = turn.scope.memberships.get((incident.id, alert.id))
         count += membership is not None and not channels_of(membership.channels)
     return count
-
-
-_encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
-"""Made once: `json.dumps` with options builds one for every call."""
-
-
-def _json(texts: Mapping[str, str]) -> str:
-    return _encoder.encode(texts)

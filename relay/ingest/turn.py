@@ -157,17 +157,15 @@ class Turn:
         for membership, incident in self.listings(alert):
             membership.changed_rev = self.bump(incident)
 
-    def join(self, incident: IncidentRow, alert: AlertRow) -> None:
-        """Lists the alert in the incident, unless it is listed already."""
+    def join(self, incident: IncidentRow, alert: AlertRow, labels: Mapping[str, str]) -> None:
+        """Lists the alert, which has these labels, in the incident, unless it is listed already."""
         assert alert.episode_id is not None
         known = self.scope.memberships.get((incident.id, alert.id))
         if known is not None:
             self._rejoin(known, incident, alert)
             return
         group = self.group_of(incident)
-        channels = self.policy.router.route(
-            json.loads(alert.labels), receiver=group.receiver, alertmanager=group.alertmanager
-        )
+        channels = self.policy.router.route(labels, receiver=group.receiver, alertmanager=group.alertmanager)
         membership = MembershipRow(
             incident_id=incident.id,
             alert_id=alert.id,

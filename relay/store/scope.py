@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from itertools import chain, islice
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Boolean, Connection, Dialect, Select, Table, bindparam, insert, update
+from sqlalchemy import Boolean, Connection, Dialect, Select, Table, Text, bindparam, insert, update
 
 from relay.store import schema
 from relay.store.loading import LOADING
@@ -32,6 +32,7 @@ Key = TypeVar("Key")
 _HISTORY = tuple(column.name for column in fields(HistoryRow))
 _history_values = attrgetter(*_HISTORY)
 MOST_AT_ONCE = 64
+_NO_DEFAULT = object()
 CHUNK = 512  # below every database's limit of parameters in a statement
 
 
@@ -51,7 +52,7 @@ class _Shape:
     flags: tuple[int, ...]  # where SQLite keeps numbers
     key: Callable[[Any], Any]
     values: Callable[[Any], tuple[Any, ...]]
-    for_update: Callable[[Any], tuple[Any, ...]]
+    key_of: Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 
 @lru_cache
@@ -64,7 +65,7 @@ def _shape_of(table: Table, row_type: Any, keys: tuple[str, ...]) -> _Shape:
         flags=tuple(index for index, name in enumerate(names) if isinstance(table.c[name].type, Boolean)),
         key=attrgetter(*keys),
         values=attrgetter(*names),
-        for_update=attrgetter(*(name for name in names if name not in keys), *keys),
+        key_of=_picker(tuple(names.index(name) for name in keys)),
     )
 
 
@@ -114,37 +115,76 @@ class Rows(Generic[Row]):
         return tuple(values)
 
     def write(self, conn: Connection) -> None:
-        shape = self._shape
-        new, changed = [], []
+        values_of, new, changed = self._shape.values, [], []
         for key, row in self._rows.items():
-            values = shape.values(row)
+            values = values_of(row)
             stored = self._stored.get(key)
             if stored is None:
                 new.append(values)
             elif stored != values:
-                changed.append(shape.for_update(row))
+                changed.append((stored, values))
             else:
                 continue
             self._stored[key] = values
         if new:
-            insert_rows(conn, shape.table, shape.names, new)
+            insert_rows(conn, self._shape.table, self._shape.names, new)
         if changed:
-            conn.exec_driver_sql(_update_sql(conn.dialect, shape.table, shape.names, shape.keys), changed)
+            self._update(conn, changed)
+
+    def _update(self, conn: Connection, changed: Sequence[tuple[tuple[Any, ...], tuple[Any, ...]]]) -> None:
+        """Sets the columns in which any row differs: an index is written anew for every column of it that is set."""
+        shape = self._shape
+        used = tuple(
+            index for index in range(len(shape.names)) if any(old[index] != new[index] for old, new in changed)
+        )
+        picked, sql = _picker(used), _update_sql(conn.dialect, shape.table, _picker(used)(shape.names), shape.keys)
+        conn.exec_driver_sql(sql, [(*picked(new), *shape.key_of(new)) for _, new in changed])
+
+
+@lru_cache(maxsize=256)
+def _picker(indexes: tuple[int, ...]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Those items of a tuple, as a tuple also if it is one."""
+    if len(indexes) == 1:
+        return itemgetter(slice(indexes[0], indexes[0] + 1))
+    return itemgetter(*indexes)
 
 
 def insert_rows(conn: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Inserts many rows with few statements.
+    """Inserts many rows with few statements, which leave out the columns in which every row has the table's default.
 
     SQLite's driver gives the interpreter away at every step, and a busy event loop keeps it: one step for 64 rows is
-    worth several times one for each. Sizes are powers of two, so that few statements are ever compiled.
+    worth several times one for each. Sizes are powers of two, so that few statements are ever compiled. A value costs
+    the driver as much as ten instructions of ours, one that is None or a flag many times that.
     """
-    start, size = 0, MOST_AT_ONCE
+    defaults = _defaults(table, names)
+    picked = _picker(
+        tuple(
+            index
+            for index, column in enumerate(zip(*rows, strict=True))
+            if any(value != defaults[index] for value in column)
+        )
+    )
+    used, start, size = picked(names), 0, MOST_AT_ONCE
     while start < len(rows):
         while size > len(rows) - start:
             size //= 2
-        values = tuple(chain.from_iterable(rows[start : start + size]))
-        conn.exec_driver_sql(_insert_sql(conn.dialect, table, names, size), values)
+        values = tuple(chain.from_iterable(map(picked, rows[start : start + size])))
+        conn.exec_driver_sql(_insert_sql(conn.dialect, table, used, size), values)
         start += size
+
+
+@lru_cache
+def _defaults(table: Table, names: tuple[str, ...]) -> tuple[Any, ...]:
+    """What the table itself puts into columns that are not named; a value like no other where it has no default."""
+    found: list[Any] = []
+    for name in names:
+        column = table.c[name]
+        default: Any = column.server_default
+        if default is None:
+            found.append(None if column.nullable else _NO_DEFAULT)
+        else:
+            found.append(default.arg if isinstance(column.type, Text) else int(default.arg))
+    return tuple(found)
 
 
 @lru_cache(maxsize=256)
@@ -161,9 +201,9 @@ def _insert_sql(dialect: Dialect, table: Table, names: tuple[str, ...], rows: in
     return str(insert(table).values(values).compile(dialect=dialect))
 
 
-@lru_cache
+@lru_cache(maxsize=256)
 def _update_sql(dialect: Dialect, table: Table, names: tuple[str, ...], keys: tuple[str, ...]) -> str:
-    statement = update(table).values({name: bindparam(f"row_{name}") for name in names if name not in keys})
+    statement = update(table).values({name: bindparam(f"row_{name}") for name in names})
     for name in keys:
         statement = statement.where(table.c[name] == bindparam(f"row_{name}"))
     return str(statement.compile(dialect=dialect))

@@ -14,6 +14,7 @@ from relay.ingest.policy import Policy
 from relay.ingest.reconcile import reroute_incident
 from relay.notification import AlertState
 from relay.routing import RouteConfig, Router
+from relay.store.database import Connection
 from relay.store.held import open_incidents
 from tests.recorded import all_payloads
 from tests.state import APPENDING, LIVING, START, State, open_state, postgres_engine, sqlite_engine, wire_alert
@@ -295,6 +296,18 @@ async def test_a_changed_annotation_is_edited_without_a_ring(opened: Open) -> No
         await state.post(wire_alert(summary="95 %"))
         [(_, step, view)] = await state.show()
         assert (step.kind, view.alerts[0].annotations) == ("edit", {"summary": "95 %"})
+
+
+async def test_annotations_that_an_earlier_release_wrote_with_other_blanks_have_not_changed(opened: Open) -> None:
+    def write_as_before(conn: Connection) -> None:
+        conn.exec_driver_sql("""UPDATE alerts SET annotations = '{"summary": "90 %"}'""")
+
+    async with opened() as state:
+        await state.post(wire_alert(summary="90 %"))
+        await state.show()
+        await state.database.write(write_as_before)
+        assert (await state.post(wire_alert(summary="90 %"))).duplicate
+        assert not (await state.post(wire_alert(summary="91 %"))).duplicate
 
 
 async def test_another_config_routes_open_incidents_anew(opened: Open) -> None:
