@@ -150,6 +150,7 @@ class Digests:
 
     async def _end(self, row: DigestRow, lease: Lease) -> None:
         now = self._around.clock()
+        self._rests.pop(row.id, None)  # it is to look otherwise from now on
         view = await self._layouts.view(row, appending=self.appending)
         self._log.info("storm is over", channel=row.channel, groups=len(view.entries), firing=len(view.firing))
         if row.head is None:

@@ -124,7 +124,7 @@ class SlackChannel:
         content = call.content
         assert isinstance(content, SlackContent)
         if call.kind != "post" or call.remote is None:
-            kind = {"post": Kind.NEW, "edit": Kind.EDIT, "attach": Kind.ATTACH}[call.kind]
+            kind = {"post": Kind.NEW, "edit": Kind.EDIT, "attach": content.kind}[call.kind]
             remote = None if call.kind == "post" else call.remote
             return await self.send(replace(content, kind=kind, remote=remote, broadcast=not call.silent))
         answer = await self._post(content, call.remote["channel"], thread_ts=call.remote["ts"])
