@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -71,7 +72,7 @@ async def tap_page(desk: Desk, request: Request, view: View, action: str) -> Tap
 
 async def show(desk: Desk, request: Request, view: View, leaf: Leaf, *, edit: bool) -> Answer:
     """The page of now. If Alertmanager takes its time, that of what was known before, which the one of now follows."""
-    fresh = asyncio.create_task(_page(desk, request, view, leaf, desk.queries.firing(), edit=edit))
+    fresh = asyncio.create_task(_page(desk, request, view, leaf, desk.queries.firing, edit=edit))
     known = asyncio.create_task(_known(desk, request, view, leaf, edit=edit))
     try:
         await asyncio.wait({fresh}, timeout=PATIENCE)
@@ -89,14 +90,15 @@ async def show(desk: Desk, request: Request, view: View, leaf: Leaf, *, edit: bo
 async def _known(desk: Desk, request: Request, view: View, leaf: Leaf, *, edit: bool) -> Answer:
     """Made while Alertmanager is still busy with its answer; a short list is there before."""
     await asyncio.sleep(MOMENT)
-    return await _page(desk, request, view, leaf, desk.queries.recalled(request.now), edit=edit)
+    recalled = functools.partial(desk.queries.recalled, request.now)
+    return await _page(desk, request, view, leaf, recalled, edit=edit)
 
 
 async def _page(
-    desk: Desk, request: Request, view: View, leaf: Leaf, asked: Awaitable[Picture], *, edit: bool
+    desk: Desk, request: Request, view: View, leaf: Leaf, ask: Callable[[], Awaitable[Picture]], *, edit: bool
 ) -> Answer:
     wanted = _read(str(view.state["filter"]), str(view.state["who"]), frozenset(view.state["scope"]))
-    picture = await asked
+    picture = await ask()
     found = await picture.narrowed(wanted)
     groups = group(found) if not leaf.group and len(found) > PER_PAGE else []
     grouped = 1 < len(groups) < len(found)
