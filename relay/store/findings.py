@@ -61,7 +61,12 @@ def known_firing(conn: Connection, alertmanagers: Collection[str], now: Millis) 
 
 def remembered_firing(conn: Connection, answered: Collection[str], now: Millis) -> list[Remembered]:
     """What fires as far as we know, of all clusters but the `answered` ones; of those the test alerts alone."""
-    statement = select(alerts, episodes.c.acked_by, episodes.c.acked_at, episodes.c.ack_note).join(
+    told = (
+        alerts.c.id, alerts.c.alertmanager, alerts.c.fingerprint, alerts.c.labels, alerts.c.annotations,
+        alerts.c.severity, alerts.c.silenced, alerts.c.inhibited, alerts.c.starts_at, alerts.c.generator_url,
+        alerts.c.silenced_by, alerts.c.silenced_until, alerts.c.flapping_until,
+    )  # fmt: skip
+    statement = select(*told, episodes.c.acked_by, episodes.c.acked_at, episodes.c.ack_note).join(
         episodes, episodes.c.id == alerts.c.episode_id
     )
     elsewhere = alerts.c.alertmanager.not_in(list(answered)) | alerts.c.exempt.is_(True)
@@ -71,10 +76,13 @@ def remembered_firing(conn: Connection, answered: Collection[str], now: Millis) 
         .join(alerts, alerts.c.id == memberships.c.alert_id)
         .where(alerts.c.firing.is_(True), elsewhere, memberships.c.open.is_(True))
     )
-    channels: dict[int, set[str]] = {}
+    channels: dict[int, frozenset[str]] = {}
+    read: dict[str, frozenset[str]] = {}  # most alerts go the same way
     for alert_id, text in conn.execute(listed):
-        channels.setdefault(alert_id, set()).update(json.loads(text or "{}"))
-    return [_remembered(row, frozenset(channels.get(row.id, ())), now) for row in rows]
+        if text not in read:
+            read[text] = frozenset(json.loads(text or "{}"))
+        channels[alert_id] = channels.get(alert_id, frozenset()) | read[text]
+    return [_remembered(row, channels.get(row.id, frozenset()), now) for row in rows]
 
 
 def last_webhook(conn: Connection, alertmanager: str) -> Millis | None:
