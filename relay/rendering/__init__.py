@@ -67,9 +67,13 @@ class Renderer:
         zone: ZoneInfo,
         escape: Escape,
         options: Mapping[str, object] | None = None,
+        enough: int | None = None,
     ) -> str:
-        """The template's text. Raises only if the built-in template is missing or faulty, which is our own mistake."""
-        show = functools.partial(self._show, notice, language, zone, escape, options or {})
+        """The template's text, or its beginning: after so many characters that are `enough` the rest is not rendered.
+
+        Raises only if the built-in template is missing or faulty, which is our own mistake.
+        """
+        show = functools.partial(self._show, notice, language, zone, escape, options or {}, enough=enough)
         if self._preferred is not self._builtin:
             try:
                 return show(lambda: self._preferred[escape != "none"].get_template(template))
@@ -122,6 +126,7 @@ class Renderer:
         escape: Escape,
         options: Mapping[str, object],
         find: Callable[[], Template],
+        enough: int | None = None,
     ) -> str:
         limit = max(TEXT_LIMIT, TEXT_PER_ALERT * len(notice.view.alerts))
         texts = self._languages.get(language) or self._languages["en"]
@@ -133,6 +138,8 @@ class Renderer:
                 size += len(piece)
                 scene.budget.check_size(size)
                 pieces.append(piece)
+                if enough is not None and size >= enough:
+                    break
         finally:
             self._stage.scene = outer
         text = "".join(pieces)

@@ -171,6 +171,16 @@ def test_large_incidents_may_have_large_texts(override: Override) -> None:
     assert mine.fallbacks == []
 
 
+def test_once_there_is_enough_of_a_text_the_rest_is_not_rendered(override: Override) -> None:
+    mine = override("{% for alert in alerts %}{{ alert.code }}\n{% endfor %}{{ 1 // 0 }}")
+    notice = make_notice(make_incident_view(*many_alerts(50)))
+    text = mine.render(notice=notice, enough=100)
+    whole = "".join(f"{alert.code}\n" for alert in notice.view.alerts)
+    assert whole.startswith(text)
+    assert 100 <= len(text) < len(whole)
+    assert mine.fallbacks == []
+
+
 @pytest.mark.parametrize(
     ("escape", "expected"),
     [

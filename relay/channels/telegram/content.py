@@ -162,7 +162,7 @@ class Composer:
         return (text, entities) if text else (_names(notice.view), ())
 
     def _document(self, notice: Notice) -> TelegramContent:
-        listing = self._render("telegram/list.txt.j2", notice, "none")
+        listing = self._render("telegram/list.txt.j2", notice, "none", enough=MAX_DOCUMENT + 1)
         document = Document(name=f"alerts-{notice.view.code}.txt", body=bounded(listing))
         return TelegramContent(
             kind=notice.kind,
@@ -173,7 +173,9 @@ class Composer:
             remote=notice.remote,
         )
 
-    def _render(self, template: str, notice: Notice, escape: Escape, listed: int = LISTED) -> str:
+    def _render(
+        self, template: str, notice: Notice, escape: Escape, listed: int = LISTED, enough: int | None = None
+    ) -> str:
         options = {"title": self._title(notice), "listed": listed}
         return self._renderer.render(
             template,
@@ -182,6 +184,7 @@ class Composer:
             zone=self._options.zone,
             escape=escape,
             options=options,
+            enough=enough,
         )
 
     def _title(self, notice: Notice) -> str:
