@@ -229,7 +229,8 @@ def nobody_else_was_told(world: World) -> None:
     """At each channel exactly the alerts that belong there were named, and at those for no team none of the five systems."""
     for name in world.channels:
         texts = world.inboxes.texts(name)
-        known = {alert for _, alert in every_alert()} - {"TargetDown"}  # a starved machine may miss three scrapes of any
+        # without TargetDown: a starved machine may miss three scrapes of any target
+        known = {alert for _, alert in every_alert()} - {"TargetDown"}
         named = {alert for alert in known for one in texts if one.names(alert)}
         assert named == {alert for channel, alert in wanted() if channel == name} & known, name
 
