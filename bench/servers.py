@@ -93,11 +93,11 @@ async def alertmanager_server(folder: Path, config: str = QUIET) -> AsyncIterato
 
 @asynccontextmanager
 async def relay_server(
-    folder: Path, *, telegram: str = "http://127.0.0.1:9", chats: bool = True, **sections: Any
+    folder: Path, *, telegram: str = "http://127.0.0.1:9", chats: bool = True, chat: int = CHAT, **sections: Any
 ) -> AsyncIterator[Running]:
     """The relay on SQLite in that folder; `telegram` is the Bot API's address, `sections` are more of the config."""
     folder.mkdir(parents=True, exist_ok=True)
-    channel = {"type": "telegram", "chat_id": CHAT} if chats else {"type": "http", "url": "http://127.0.0.1:9/"}
+    channel = {"type": "telegram", "chat_id": chat} if chats else {"type": "http", "url": "http://127.0.0.1:9/"}
     config = {
         "server": {"listen": "127.0.0.1:0", "auth": {"bearer_token": TOKEN}},
         "database": {"url": f"sqlite:///{folder / 'relay.db'}"},
