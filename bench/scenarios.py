@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sqlite3
 import statistics
@@ -168,5 +169,5 @@ async def _echo_calls(telegram: FakeTelegram) -> list[float]:
 
 
 def p99(values: list[float]) -> float:
-    """The hundredth part of them is larger."""
-    return sorted(values)[min(int(len(values) * 0.99), len(values) - 1)]
+    """What 99 of 100 are not above (nearest rank)."""
+    return sorted(values)[math.ceil(len(values) * 0.99) - 1]
