@@ -14,8 +14,8 @@ from relay.clock import MINUTE, Millis
 from relay.notification import AlertState, AlertView, Remote
 from relay.notification_digest import DigestEntry, DigestView
 from relay.store.digests import CLOSING, STORM, DigestRow, find_digest, loud_posts
-from relay.store.posts import alert_rows, state_of, view_of_alert
 from relay.store.schema import alert_groups, incidents, memberships, posts
+from relay.store.views import alert_rows, state_of, view_of_alert
 
 LATE_AFTER: Millis = 10 * MINUTE
 AT_ONCE = 1000

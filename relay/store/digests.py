@@ -98,14 +98,23 @@ def look(conn: Connection, channels: Sequence[str], now: Millis, *, several: boo
     return Look(due, rows, crowd=_crowd(conn, channels, now, appending=appending), stale=stale)
 
 
+_LIVING = (
+    select(digests)
+    .where(
+        digests.c.channel.in_(bindparam("channels", expanding=True)),
+        or_(
+            digests.c.state.in_((STORM, CLOSING, AFTER)),
+            and_(digests.c.state == REFUSED, digests.c.ended_at > bindparam("refused_since")),
+        ),
+    )
+    .order_by(digests.c.id)
+)
+
+
 def living_digests(conn: Connection, channels: Sequence[str], now: Millis) -> tuple[DigestRow, ...]:
     """The digests of these channels that are not done, the oldest first."""
-    alive = or_(
-        digests.c.state.in_((STORM, CLOSING, AFTER)),
-        and_(digests.c.state == REFUSED, digests.c.ended_at > now - REFUSED_FOR),
-    )
-    wanted = select(digests).where(digests.c.channel.in_(channels), alive)
-    return tuple(_row(found) for found in conn.execute(wanted.order_by(digests.c.id)))
+    found = conn.execute(_LIVING, {"channels": channels, "refused_since": now - REFUSED_FOR})
+    return tuple(_row(one) for one in found)
 
 
 def find_digest(conn: Connection, digest_id: int) -> DigestRow | None:

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, select
 
 from relay.clock import Millis
 from relay.notification import IncidentView
-from relay.store.posts import load_view
 from relay.store.schema import alert_groups, alerts, episodes, memberships, posts
+from relay.store.views import load_view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

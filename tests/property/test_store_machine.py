@@ -36,9 +36,10 @@ from relay.routing import RouteConfig
 from relay.store import schema
 from relay.store.database import Engine
 from relay.store.overview import overview
-from relay.store.posts import Due, load_view, record_done, record_failure, record_progress
+from relay.store.posts import Due, record_done, record_failure, record_progress
 from relay.store.retention import Retention
 from relay.store.subjects import of_group
+from relay.store.views import load_view
 from tests.state import APPENDING, LIVING, FakeClock, State, open_state, sqlite_engine, standing_of, wire_alert
 
 T = TypeVar("T")
