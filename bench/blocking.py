@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.load import TOKEN, Connection
 from relay.app import Relay
-from relay.app.process import settle_memory
+from relay.app.process import settle
 from relay.config import Config
 
 
@@ -25,7 +25,7 @@ async def longest_block(folder: Path, body: bytes) -> tuple[float, float]:
     )
     relay = Relay(config)
     await relay.start()
-    await settle_memory(relay)
+    await settle(relay)
     await asyncio.sleep(1)
     connection = Connection(*relay.address)
     await connection.open()

@@ -43,12 +43,13 @@ async def _serve(config: Config, listen: str | None) -> int:
     return 0
 
 
-async def settle_memory(relay: Relay) -> None:
-    """Once everything is imported."""
+async def settle(relay: Relay) -> None:
+    """Once everything is imported: compiles what the first alert would wait for, and exempts it all from collections."""
     await relay.opened.wait()
+    await asyncio.to_thread(relay.prepare_templates)
     freeze_imports()
 
 
 async def _keep_small(relay: Relay) -> None:
-    await settle_memory(relay)
+    await settle(relay)
     await give_back()

@@ -187,6 +187,11 @@ class Relay:
                 tasks.create_task(bot.chores.run(self._stopping), name="bot chores")
         await self.keeper.release()
 
+    def prepare_templates(self) -> None:
+        """Those of the config's channels and of the bot; takes long enough for a thread of its own."""
+        types: set[str] = {options.type for options in self._config.channels.values()}
+        self._renderer.prepare(types | {"bot"} if self._config.telegram is not None else types)
+
     def _surroundings(self) -> Surroundings:
         return Surroundings(
             database=self.database,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, PrefixLoader, Template, TemplateSyntaxError
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    FileSystemLoader,
+    PrefixLoader,
+    Template,
+    TemplateError,
+    TemplateSyntaxError,
+)
 
 from relay import logs
 from relay.notification import Notice
@@ -22,6 +31,7 @@ from relay.rendering.words import Words
 __all__ = ["Escape", "Renderer", "builtin_templates"]
 
 _INLINE_CACHE = 256
+_PLAIN_TEXTS = (".txt.j2", ".json.j2")
 _log = logs.get("rendering")
 
 
@@ -90,6 +100,17 @@ class Renderer:
         except Exception as error:  # noqa: BLE001  the same
             self._fell_back("inline", source, error)
             return ""
+
+    def prepare(self, types: Collection[str]) -> None:
+        """Compiles the templates of these types, which takes some 20 ms each: the first alert need not wait for them.
+
+        What cannot be compiled is left to `render`, which tells of it.
+        """
+        for escaping, environment in self._preferred.items():
+            for name in environment.list_templates():
+                if name.partition("/")[0] in types and name.endswith(_PLAIN_TEXTS) is not escaping:
+                    with contextlib.suppress(TemplateError, OSError, UnicodeError):
+                        environment.get_template(name)
 
     def check(self) -> list[str]:
         """`FILE:LINE: what is wrong` of each template in `overrides`; empty if all is well. Counts no fallback."""

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from jinja2 import Environment
 
 from relay.clock import HOUR
 from relay.notification import AlertState, Changes, Kind, Notice
@@ -55,6 +56,30 @@ def test_a_users_template_goes_before_the_built_in_one(override: Override) -> No
     mine = override("{{ labels.alertname }} on {{ labels.instance }}")
     assert mine.render() == "DiskFull on db-3:9100"
     assert mine.fallbacks == []
+
+
+@pytest.mark.parametrize(("name", "escape"), [(MESSAGE, "html"), ("telegram/list.txt.j2", "none")])
+def test_a_prepared_template_is_not_compiled_when_an_alert_comes(
+    monkeypatch: pytest.MonkeyPatch, name: str, escape: str
+) -> None:
+    def compile_again(*_: object, **__: object) -> None:
+        raise AssertionError("compiled late")
+
+    renderer, notice = Renderer(), make_notice()
+    renderer.prepare({"telegram"})
+    monkeypatch.setattr(Environment, "compile", compile_again)
+    assert "DiskFull" in renderer.render(name, notice, language="en", zone=UTC, escape=escape)  # type: ignore[arg-type]  # one of them
+    with pytest.raises(AssertionError, match="compiled late"):
+        renderer.render("http/body.json.j2", notice, language="en", zone=UTC, escape="none")
+
+
+@pytest.mark.parametrize("source", ["{% if %}", b"\xff"])
+def test_a_users_template_that_cannot_be_prepared_waits_for_the_alert(override: Override, source: str | bytes) -> None:
+    mine = override(source)
+    mine.renderer.prepare({"telegram"})
+    assert mine.fallbacks == []
+    assert mine.render() == builtin()
+    assert mine.fallbacks == ["telegram"]
 
 
 def test_files_that_users_do_not_replace_stay_built_in(override: Override) -> None:
