@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from relay import logs
 from relay.alertmanager import Alertmanager, AlertmanagerError, Listing, Silence, Status
@@ -55,6 +56,7 @@ class Poller:
         self._missing: dict[int, _Missing] = {}
         self._log = logs.get("poller")
         self.up = True  # until it is known better: a relay that has just started is not degraded
+        self._started = False  # once it has answered, or could have for one interval
         self.version: str | None = None
         self.answered_at: Millis | None = None
 
@@ -63,16 +65,25 @@ class Poller:
         return f"poll {self._alertmanager.name}"
 
     async def run(self, stopping: asyncio.Event) -> None:
-        every = self._alertmanager.config.poll / SECOND
+        """Asks as soon as the lease is ours, then at every interval; without the lease only whether it answers."""
         self._keeper.want([self.lease_name])
         while not stopping.is_set():
-            if self._keeper.get(self.lease_name) is not None:
+            await self._pause(stopping)
+            if not stopping.is_set():
                 await self._guarded_poll()
-            try:
-                async with asyncio.timeout(every):
-                    await stopping.wait()
-            except TimeoutError:
-                continue
+
+    async def _pause(self, stopping: asyncio.Event) -> None:
+        """One interval; shorter if the lease comes meanwhile, as it does right after the start."""
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(stopping.wait())]
+        if self._keeper.get(self.lease_name) is None:
+            waits.append(asyncio.create_task(self._keeper.wait_for(self.lease_name)))
+        try:
+            every = self._alertmanager.config.poll / SECOND
+            await asyncio.wait(waits, timeout=every, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def _guarded_poll(self) -> None:
         try:
@@ -168,12 +179,15 @@ class Poller:
     def _say_up(self, answered_at: Millis, status: Status | None) -> None:
         if not self.up:
             self._log.info("alertmanager answers again", alertmanager=self._alertmanager.name)
-        self.up = True
+        self.up = self._started = True
         self.answered_at = answered_at
         self.version = status.version if status else self.version
         self._metrics.alertmanager_up.labels(self._alertmanager.name).set(1)
 
     def _say_down(self, reason: str) -> None:
+        if not self._started:  # both may have been started together: whether it is up shows at the next interval
+            self._started = True
+            return
         if self.up:
             self._log.warning("alertmanager does not answer", alertmanager=self._alertmanager.name, error=reason)
         self.up = False

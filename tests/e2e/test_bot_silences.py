@@ -71,7 +71,7 @@ class Silences:
 
 @asynccontextmanager
 async def open_silences(folder: Path, urls: list[str], **sections: Any) -> AsyncIterator[Silences]:
-    clusters = [{"name": f"am-{index}", "urls": [url], "poll": "1h"} for index, url in enumerate(urls)]
+    clusters = [{"name": f"am-{index}", "urls": [url], "poll": 0} for index, url in enumerate(urls)]
     async with open_bot_relay(folder, alertmanagers=clusters, **sections) as bot:
         yield Silences(bot, urls)
 

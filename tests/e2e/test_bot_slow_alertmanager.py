@@ -33,7 +33,7 @@ def hold(server: FakeAlertmanager) -> asyncio.Event:
 @asynccontextmanager
 async def listening(folder: Path, server: FakeAlertmanager, *, listed: bool = True) -> AsyncIterator[BotRelay]:
     """A relay that polls never; with `listed` somebody has asked once."""
-    clusters: list[dict[str, Any]] = [{"name": "main", "urls": [server.url], "poll": "1h"}]
+    clusters: list[dict[str, Any]] = [{"name": "main", "urls": [server.url], "poll": 0}]
     async with open_bot_relay(folder, alertmanagers=clusters) as bot:
         if listed:
             assert "slow" not in (await bot.ask(VERA, "/alerts")).text

@@ -83,7 +83,7 @@ async def test_a_draft_begun_at_one_relay_is_finished_at_the_other(
     start_alertmanager: AlertmanagerStarter,
 ) -> None:
     url = start_alertmanager(NOBODY)
-    sections = {"alertmanagers": [{"name": "main", "urls": [url], "poll": "1h"}], "database": {"url": postgres_url}}
+    sections = {"alertmanagers": [{"name": "main", "urls": [url], "poll": 0}], "database": {"url": postgres_url}}
     pair = Pair(telegram, stack, tmp_path, sections)
     await pair.start()
     await fire(url, LABELS)
