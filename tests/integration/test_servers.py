@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import threading
 import urllib.request
@@ -15,7 +16,7 @@ import asyncpg
 import pytest
 
 from relay.alerts import WebhookMessage
-from tests.programs import AlertmanagerProgram, missing
+from tests.programs import ROOT, AlertmanagerProgram, missing
 from tests.recorded import Recorded, all_payloads
 from tests.servers import AlertmanagerStarter, PrometheusStarter, answers
 
@@ -118,3 +119,12 @@ def test_a_missing_tool_skips_at_home_and_fails_where_it_is_required(monkeypatch
     monkeypatch.setenv("RELAY_REQUIRE", "postgres, amtool")
     with pytest.raises(pytest.fail.Exception, match="RELAY_REQUIRE names amtool"):
         missing("amtool", "amtool")
+
+
+def test_with_names_of_programs_nothing_else_is_brought(tmp_path: Path) -> None:
+    """`make stack` names two: what only the tests need, such as 100 MB for the Helm chart, is not a newcomer's business."""
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    command = ["bash", tmp_path / "tools" / "servers", "a-program-that-nobody-misses"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list((tmp_path / ".cache" / "servers").iterdir()) == []
