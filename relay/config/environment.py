@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from relay.config.problems import ConfigError, Document, KeyPath, Place, Problem
+from relay.listening import WHO_MAY_POST
 
-NOTHING = (
-    "nothing is configured. The shortest ways: write relay.yml (relay.example.yml is one with everything); "
+_SHORTEST_WAYS = (
+    "The shortest ways: write relay.yml (relay.example.yml is one with everything); "
     "or set RELAY_WEBHOOK_TOKEN and TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID; "
     "or RELAY_WEBHOOK_TOKEN and SLACK_WEBHOOK_URL (or SMTP_HOST, SMTP_FROM and ALERT_EMAIL)"
 )
@@ -48,6 +49,13 @@ _OTHER = (
 VARIABLES = frozenset({*_PLAIN, *_SECRET, *(f"{name}_FILE" for name in _SECRET), *_OTHER})
 """Every name that is read when there is no file."""
 
+_WORDS: Mapping[str, str] = {
+    WHO_MAY_POST: "say who may post webhooks: set it, or RELAY_WEBHOOK_TOKEN_FILE; "
+    "or RELAY_ALLOW_ANONYMOUS=true if only Alertmanager can reach this port",
+    "is required with username": "is required with SMTP_USER",
+}
+"""What errors of the file's keys say here."""
+
 _CHANNELS = ("telegram", "slack", "email")
 _ROUTES: Sequence[tuple[list[str], tuple[str, ...], bool]] = (
     (['severity="critical"'], _CHANNELS, False),
@@ -70,7 +78,8 @@ def from_environment(environ: Mapping[str, str]) -> Document:
     run = _Environment(given)
     run.fill()
     if not run.document.values.get("channels"):
-        raise ConfigError([Problem(NOTHING)])
+        so_far = f"no channel is configured, only {', '.join(given)}" if given else "nothing is configured"
+        raise ConfigError([Problem(f"{so_far}. {_SHORTEST_WAYS}")])
     return run.document
 
 
@@ -99,7 +108,7 @@ class _Environment:
 
     def __init__(self, given: Mapping[str, str]) -> None:
         self._given = given
-        self.document = Document()
+        self.document = Document(words=_WORDS)
         for name, path in {**_PLAIN, **_SECRET}.items():
             self.document.places[path] = Place(variable=name)
         # What is missing or wrong with a whole section is told at the variable that brings it.
@@ -163,11 +172,13 @@ class _Environment:
             name = "admin" if len(admins) == 1 else f"admin-{telegram_id}"
             users = self.document.values.setdefault("users", [])
             users.append({"name": name, "telegram_id": telegram_id, "role": "admin"})
-        role = self._given.get("TELEGRAM_CHAT_ROLE")
-        if role is not None:
+        role, chat_id = self._given.get("TELEGRAM_CHAT_ROLE"), self._given.get("TELEGRAM_CHAT_ID", "")
+        if role is not None and chat_id.startswith("@"):
+            told = "needs the chat's number as TELEGRAM_CHAT_ID, not its @name; the bot's /whoami tells it"
+            self.document.unusable["chats",] = Problem(told, "TELEGRAM_CHAT_ROLE")
+        elif role is not None and chat_id.removeprefix("-").isdigit():  # else the channel complains of it
             self.document.places["chats", 0] = Place(variable="TELEGRAM_CHAT_ROLE")
-            self.document.places["chats", 0, "chat_id"] = Place(variable="TELEGRAM_CHAT_ID")
-            self.document.values["chats"] = [{"chat_id": self._given["TELEGRAM_CHAT_ID"], "role": role}]
+            self.document.values["chats"] = [{"chat_id": chat_id, "role": role}]
 
     def _alertmanager(self) -> None:
         urls = _parts(self._given.get("ALERTMANAGER_URL", ""))

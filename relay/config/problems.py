@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,7 @@ class Document:
     places: dict[KeyPath, Place] = field(default_factory=dict)
     originals: dict[str, str] = field(default_factory=dict)  # what stood there before ${NAME} was replaced
     unusable: dict[KeyPath, Problem] = field(default_factory=dict)  # what could not be read at all, and why
+    words: Mapping[str, str] = field(default_factory=dict)  # what to say instead of words that only fit a file
 
     def spoils(self, path: KeyPath) -> bool:
         """Whether an error there only follows from a value that could not be read."""
@@ -71,4 +73,13 @@ class Document:
             place = Place()
         for value, original in self.originals.items():
             message = message.replace(repr(value), repr(original))
+        for of_a_file, of_this in self.words.items():
+            message = message.replace(of_a_file, of_this)
+        if place.variable and path:
+            message = _with_variable(message, str(path[-1]).removesuffix("_file"), place.variable.removesuffix("_FILE"))
         return Problem(message, place.variable or key_text(path), place.file, place.line)
+
+
+def _with_variable(message: str, key: str, variable: str) -> str:
+    """`give KEY or KEY_file, not both` with the names that there are without a file."""
+    return re.sub(rf"\b{re.escape(key)}(_file)?\b", lambda found: variable + (found[1] or "").upper(), message)

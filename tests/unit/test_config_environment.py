@@ -153,6 +153,9 @@ def test_an_only_admin_is_called_so_and_a_sender_may_be_the_user() -> None:
 def test_nothing_configured_tells_the_shortest_ways() -> None:
     for environ in ({}, TOKEN, dict.fromkeys(VARIABLES, " "), {"PATH": "/bin"}):
         [one] = told(environ)
+        assert one.startswith(
+            "no channel is configured, only RELAY_WEBHOOK_TOKEN" if environ is TOKEN else "nothing is"
+        )
         for way in (
             "relay.yml",
             "TELEGRAM_BOT_TOKEN and TELEGRAM_CHAT_ID",
@@ -166,7 +169,10 @@ def test_nothing_configured_tells_the_shortest_ways() -> None:
 @pytest.mark.parametrize(
     ("environ", "beginnings"),
     [
-        (TELEGRAM, ["RELAY_WEBHOOK_TOKEN: say who may post webhooks"]),
+        (
+            TELEGRAM,
+            ["RELAY_WEBHOOK_TOKEN: say who may post webhooks: set it, or RELAY_WEBHOOK_TOKEN_FILE; or RELAY_ALLOW"],
+        ),
         ({"TELEGRAM_CHAT_ID": "-100"}, ["TELEGRAM_BOT_TOKEN: is required together with TELEGRAM_CHAT_ID"]),
         ({"TELEGRAM_BOT_TOKEN": "42:x"}, ["TELEGRAM_CHAT_ID: is required together with TELEGRAM_BOT_TOKEN"]),
         ({"SLACK_BOT_TOKEN": "x"}, ["SLACK_CHANNEL: is required together with SLACK_BOT_TOKEN"]),
@@ -178,7 +184,7 @@ def test_nothing_configured_tells_the_shortest_ways() -> None:
             ["SLACK_WEBHOOK_URL: give SLACK_WEBHOOK_URL, or SLACK_BOT_TOKEN"],
         ),
         (TOKEN | {**EMAIL, "SMTP_FROM": ""}, ["SMTP_FROM: is required"]),
-        (TOKEN | EMAIL | {"SMTP_USER": "x"}, ["SMTP_PASS: is required with username"]),
+        (TOKEN | EMAIL | {"SMTP_USER": "x"}, ["SMTP_PASS: is required with SMTP_USER"]),
         (TOKEN | EMAIL | {"SMTP_PORT": "x"}, ["SMTP_PORT: must be a whole number"]),
         (TOKEN | EMAIL | {"SMTP_TLS": "ssl"}, ["SMTP_TLS: must be 'starttls', 'implicit', 'opportunistic' or 'none'"]),
         (TOKEN | {**EMAIL, "ALERT_EMAIL": "me"}, ["ALERT_EMAIL: must be a mail address such as"]),
@@ -192,12 +198,20 @@ def test_nothing_configured_tells_the_shortest_ways() -> None:
         ),
         (
             TOKEN | SLACK | {"RELAY_WEBHOOK_TOKEN_FILE": "x"},
-            ["RELAY_WEBHOOK_TOKEN_FILE: give bearer_token or bearer_token_file"],
+            ["RELAY_WEBHOOK_TOKEN_FILE: give RELAY_WEBHOOK_TOKEN or RELAY_WEBHOOK_TOKEN_FILE, not both"],
         ),
         (SLACK | {"RELAY_WEBHOOK_TOKEN_FILE": "none"}, ["RELAY_WEBHOOK_TOKEN_FILE: cannot read none: No such file"]),
         (SLACK | {"RELAY_ALLOW_ANONYMOUS": "perhaps"}, ["RELAY_ALLOW_ANONYMOUS: must be true or false"]),
         (SLACK | {"RELAY_ALLOW_ANONYMOUS": "false"}, ["RELAY_WEBHOOK_TOKEN: say who may post webhooks"]),
         (TOKEN | TELEGRAM | {"TELEGRAM_ADMIN_IDS": "1,anna"}, ["TELEGRAM_ADMIN_IDS: must be a whole number"]),
+        (
+            TOKEN | {**TELEGRAM, "TELEGRAM_CHAT_ID": "@alerts"} | {"TELEGRAM_CHAT_ROLE": "viewer"},
+            ["TELEGRAM_CHAT_ROLE: needs the chat's number as TELEGRAM_CHAT_ID, not its @name"],
+        ),
+        (
+            TOKEN | {**TELEGRAM, "TELEGRAM_CHAT_ID": "-100x"} | {"TELEGRAM_CHAT_ROLE": "viewer"},
+            ["TELEGRAM_CHAT_ID: must be a chat's number"],
+        ),
         (TOKEN | TELEGRAM | {"TELEGRAM_CHAT_ROLE": "boss"}, ["TELEGRAM_CHAT_ROLE: must be viewer, responder or admin"]),
         (
             TOKEN | {**TELEGRAM, "TELEGRAM_BOT_TOKEN": "hunter2", "TELEGRAM_CHAT_ID": "me"},
