@@ -11,6 +11,8 @@ from relay.notification import DeliveryError
 BASE: Millis = SECOND
 LONGEST: Millis = 30 * SECOND
 LONGEST_POST: Millis = 5 * MINUTE
+LONGEST_ASKED: Millis = 15 * MINUTE
+"""A single post is put off no longer, whatever its platform asks for: what is due later than that counts as due."""
 PERMANENT_PROBE: Millis = 5 * MINUTE
 
 
@@ -56,14 +58,20 @@ def decide(
         return Decision(dead=True)
     if too_old:
         return Decision(dead=True, expired=True)
-    wait = error.retry_after * SECOND if error.retry_after is not None else jitter(attempts, LONGEST_POST, rng)
-    return Decision(post_wait=int(wait))
+    asked = _asked(error)
+    return Decision(post_wait=jitter(attempts, LONGEST_POST, rng) if asked is None else min(asked, LONGEST_ASKED))
 
 
 def _pause(error: DeliveryError, failures: int, rng: random.Random) -> Millis:
-    if error.retry_after is not None:
-        return int(error.retry_after * SECOND)
+    asked = _asked(error)
+    if asked is not None:
+        return asked
     return PERMANENT_PROBE if error.permanent else jitter(failures, LONGEST, rng)
+
+
+def _asked(error: DeliveryError) -> Millis | None:
+    """How long the platform told us to wait; "at once" after a failure is no answer, we would knock without a pause."""
+    return int(error.retry_after * SECOND) if error.retry_after else None
 
 
 def jitter(attempts: int, longest: Millis, rng: random.Random) -> Millis:

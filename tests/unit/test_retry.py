@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from relay.clock import DAY, MINUTE, SECOND
 from relay.notification import DeliveryError
 from relay.retry import LONGEST, LONGEST_POST, PERMANENT_PROBE, Decision, decide
+from relay.store.posts import LONGEST_WAIT
 
 
 def after(error: DeliveryError, **values: Any) -> Decision:
@@ -85,3 +86,15 @@ def test_every_wait_is_bounded_and_never_zero(attempts: int, failures: int, seed
 @pytest.mark.parametrize("scope", ["post", "destination"])
 def test_a_post_that_is_too_old_becomes_a_dead_letter(scope: Any) -> None:
     assert after(DeliveryError("server_error", "502", scope=scope), age=DAY).dead
+
+
+@pytest.mark.parametrize("scope", ["post", "destination"])
+def test_who_says_come_again_at_once_is_not_knocked_at_without_a_pause(scope: Any) -> None:
+    decision = after(DeliveryError("server_error", "503", scope=scope, retry_after=0.0))
+    assert (decision.pause or decision.post_wait or 0) >= 100
+
+
+def test_a_post_is_not_put_off_for_longer_than_the_store_believes() -> None:
+    decision = after(DeliveryError("rejected", "409", scope="post", retry_after=24 * 3600.0))
+    assert decision.post_wait is not None
+    assert 0 < decision.post_wait <= LONGEST_WAIT
