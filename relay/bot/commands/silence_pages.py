@@ -120,25 +120,33 @@ async def second_thought(desk: Desk, request: Request, draft: Draft, plan: Plan)
 async def made(desk: Desk, request: Request, alertmanager: str, silence_id: str, *, fresh: bool, edit: bool) -> Answer:
     """The silence as Alertmanager has it now, with buttons to undo, prolong and end it."""
     one = await desk.silencer.get(alertmanager, silence_id)
-    return await standing(desk, request, one, fresh=fresh, edit=edit)
+    return await standing(desk, request, one, edit=edit, fresh=fresh)
 
 
 async def standing(
-    desk: Desk, request: Request, one: Standing, *, fresh: bool, edit: bool, ended_by: str = ""
+    desk: Desk,
+    request: Request,
+    one: Standing,
+    *,
+    edit: bool,
+    fresh: bool = False,
+    ended: bool = False,
+    ended_by: str = "",
 ) -> Answer:
     _ = request.texts.gettext
     token = desk.new_token()
     state = {"alertmanager": one.alertmanager, "id": one.silence.id, "ends": one.silence.ends_at}
+    state |= {"ended_by": ended_by} if ended else {}
     view = View(token=token, chat=request.place.chat_id, kind=MADE, state=state, expires_at=request.now + KEEP_VIEW)
     await desk.database.write(save_view, view)
-    if ended_by:
+    if ended:
         again = (one.silence.ends_at or 0) - request.now > MINUTE
         rows = [[Button(caption=_("Silence again"), data=f"v:{token}:b")]] if again else []
     else:
         ending = Button(caption=_("Undo") if fresh else _("End"), data=f"v:{token}:x")
         rows = [[ending, *(Button(caption=f"+{text}", data=f"v:{token}:e{text}") for text in ("1h", "4h"))]]
     return desk.pages.show(
-        request, "silence_made", rows=rows, edit=edit, one=one, silence=one.silence, ended_by=ended_by,
+        request, "silence_made", rows=rows, edit=edit, one=one, silence=one.silence, ended=ended, ended_by=ended_by,
         matchers=format_matchers(one.silence.matchers), several=desk.several,
     )  # fmt: skip
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+from relay.alertmanager import SilenceNotFound
 from relay.bot.commands import silence_events
 from relay.bot.commands import silence_flow as flow
 from relay.bot.commands import silence_pages as pages
@@ -16,13 +18,13 @@ from relay.clock import Millis
 from relay.durations import parse_duration
 from relay.matchers import Matcher, format_matchers
 from relay.queries import parse_filter, plain_word, read_terms
-from relay.silencing import Plan, Standing, choices_of
-from relay.store.conversations import View, save_view
+from relay.silencing import Plan, Standing, choices_of, silence_code
+from relay.store.conversations import View, find_view, save_view
 from relay.text import one_line
 
 PER_PAGE = 6
 VIEW = "silences"
-_CODE = re.compile(r"s[a-z]{5}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}")
+_CODE = re.compile(r"s[a-z]{5}|[0-9a-f]{8}-[0-9a-f-]{27}")
 _ACTION = re.compile(r"(p)(\d{1,4})|([ex])(s[a-z]{5})")
 
 
@@ -51,7 +53,7 @@ async def extend(desk: Desk, request: Request) -> Answer:
         length = parse_duration(written)
     except ValueError as error:
         raise Sorry(f"{error}: /extend {one_line(code, 40)} 2h") from None
-    return await _extend(desk, request, one, length, edit=False)
+    return await _extend(desk, request, one, length)
 
 
 async def tap_list(desk: Desk, request: Request, view: View, action: str) -> Tap:
@@ -60,27 +62,54 @@ async def tap_list(desk: Desk, request: Request, view: View, action: str) -> Tap
         raise Sorry(request.own_texts.gettext("This button no longer works. /alerts shows what fires now."))
     if found[1]:
         return Tap(then=lambda: _show(desk, request, view, int(found[2]), edit=True))
-    one = await _find(desk, request, found[4], "/silences")
-    if found[3] == "e":
-        return Tap(then=lambda: _extend(desk, request, one, parse_duration("1h"), edit=False))
-    return Tap(then=lambda: _end(desk, request, one, edit=False))
+    deed, code = found[3], found[4]
+
+    async def then() -> Answer:
+        one = await _find(desk, request, code, "/silences")
+        if deed == "e":
+            return await _extend(desk, request, one, parse_duration("1h"))
+        return await _end(desk, request, one, edit=False)
+
+    return Tap(then=then)
 
 
 async def tap_made(desk: Desk, request: Request, view: View, action: str) -> Tap:
-    """Undo, end, prolong or bring back one silence."""
-    state = view.state
+    """Undo, end, prolong or bring back one silence. A second tap finds what the first one made of it."""
 
     async def then() -> Answer:
-        one = await desk.silencer.get(str(state["alertmanager"]), str(state["id"]))
-        if action == "x":
-            return await _end(desk, request, one, edit=True)
-        if action == "b":
-            return await _again(desk, request, one, int(state["ends"] or 0))
-        return await _extend(desk, request, one, parse_duration(action[1:]), edit=True)
+        async with desk.turns.of(view.token):
+            now = await desk.database.read(find_view, view.token, request.now)
+            return await _change(desk, request, now or view, action)
 
     if action not in {"x", "b", "e1h", "e4h"}:
         raise Sorry(request.own_texts.gettext("This button no longer works. /alerts shows what fires now."))
     return Tap(then=then)
+
+
+async def _change(desk: Desk, request: Request, view: View, action: str) -> Answer:
+    state = view.state
+    one = await _get(desk, request, str(state["alertmanager"]), str(state["id"]))
+    if action == "x":
+        if one.silence.state != "expired":
+            answer = await _end(desk, request, one, edit=True)
+            await _remember(desk, view, ended_by=request.person.name)
+            return answer
+        until_then = replace(one, silence=replace(one.silence, ends_at=state["ends"]))
+        ended_by = str(state.get("ended_by", ""))
+        return await pages.standing(desk, request, until_then, edit=True, ended=True, ended_by=ended_by)
+    if action == "b" and one.silence.state != "expired":
+        return await pages.standing(desk, request, one, edit=True)
+    if action == "b":
+        changed = await _again(desk, request, one, int(state["ends"] or 0))
+    else:
+        changed = await _prolonged(desk, request, one, parse_duration(action[1:]))
+    await _remember(desk, view, id=changed.silence.id, ends=changed.silence.ends_at)
+    return await pages.made(desk, request, changed.alertmanager, changed.silence.id, fresh=False, edit=True)
+
+
+async def _remember(desk: Desk, view: View, **changed: object) -> None:
+    """For the other taps on the same buttons."""
+    await desk.database.write(save_view, replace(view, state={**view.state, **changed}))
 
 
 async def tap_pick(desk: Desk, request: Request, view: View, action: str) -> Tap:
@@ -145,7 +174,7 @@ def _text(one: Standing) -> str:
 
 async def _find(desk: Desk, request: Request, code: str, example: str) -> Standing:
     _ = request.texts.gettext
-    code = code.strip()
+    code = code.strip().lower()
     if not _CODE.fullmatch(code):
         what = one_line(code, 40) or "—"
         raise Sorry(
@@ -154,32 +183,47 @@ async def _find(desk: Desk, request: Request, code: str, example: str) -> Standi
         )
     found = await desk.silencer.find(code)
     if found is None:
-        raise Sorry(_("There is no silence %(code)s, or it has ended. /silences shows what there is.") % {"code": code})
+        raise _no_silence(request, code)
     return found
 
 
+async def _get(desk: Desk, request: Request, alertmanager: str, silence_id: str) -> Standing:
+    try:
+        return await desk.silencer.get(alertmanager, silence_id)
+    except SilenceNotFound:
+        raise _no_silence(request, silence_code(alertmanager, silence_id)) from None
+
+
+def _no_silence(request: Request, code: str) -> Sorry:
+    _ = request.texts.gettext
+    return Sorry(_("There is no silence %(code)s, or it has ended. /silences shows what there is.") % {"code": code})
+
+
 async def _end(desk: Desk, request: Request, one: Standing, *, edit: bool) -> Answer:
-    if one.silence.state == "expired":
-        return await pages.standing(desk, request, one, fresh=False, edit=edit, ended_by="—")
     await desk.silencer.end(one)
     await _after(desk, request, one, "unsilenced")
-    return await pages.standing(desk, request, one, fresh=False, edit=edit, ended_by=request.person.name)
+    return await pages.standing(desk, request, one, edit=edit, ended=True, ended_by=request.person.name)
 
 
-async def _extend(desk: Desk, request: Request, one: Standing, length: Millis, *, edit: bool) -> Answer:
+async def _extend(desk: Desk, request: Request, one: Standing, length: Millis) -> Answer:
+    changed = await _prolonged(desk, request, one, length)
+    return await pages.made(desk, request, changed.alertmanager, changed.silence.id, fresh=False, edit=False)
+
+
+async def _prolonged(desk: Desk, request: Request, one: Standing, length: Millis) -> Standing:
     """Later than its end by that much; one that has ended begins again."""
     ends = max(one.silence.ends_at or 0, request.now) + length
     ensure_allowed(desk, request, ends)
     changed = await desk.silencer.extend(one, ends)
     await _after(desk, request, changed, "extended")
-    return await pages.made(desk, request, changed.alertmanager, changed.silence.id, fresh=False, edit=edit)
+    return changed
 
 
-async def _again(desk: Desk, request: Request, one: Standing, ends: Millis) -> Answer:
+async def _again(desk: Desk, request: Request, one: Standing, ends: Millis) -> Standing:
     ensure_allowed(desk, request, ends)
     changed = await desk.silencer.extend(one, ends)
     await _after(desk, request, changed, "silenced")
-    return await pages.made(desk, request, changed.alertmanager, changed.silence.id, fresh=False, edit=True)
+    return changed
 
 
 async def _after(desk: Desk, request: Request, one: Standing, deed: Deed) -> None:

@@ -1,0 +1,110 @@
+"""The bot when something is in the way: an Alertmanager that is slow or away, a tap twice, a store that is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.clock import HOUR, system_clock
+from relay.demo.alertmanager import FakeAlertmanager
+from relay.demo.telegram import Message
+from relay.matchers import Matcher
+from tests.bot_relay import ANNA, BORIS, VERA, BotRelay, captions, open_bot_relay
+
+DISK = {"alertname": "DiskFull", "severity": "critical", "instance": "db-1"}
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeAlertmanager]:
+    server = FakeAlertmanager(receiver="relay")
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@asynccontextmanager
+async def asking(folder: Path, *servers: FakeAlertmanager, **sections: Any) -> AsyncIterator[BotRelay]:
+    """A relay that asks these Alertmanagers when somebody wants to know, and never by itself."""
+    clusters = [{"name": f"am-{index}", "urls": [one.url], "poll": 0} for index, one in enumerate(servers)]
+    async with open_bot_relay(folder, alertmanagers=clusters, **sections) as bot:
+        yield bot
+
+
+@pytest.fixture
+async def bot(tmp_path: Path, fake: FakeAlertmanager) -> AsyncIterator[BotRelay]:
+    async with asking(tmp_path, fake) as running:
+        yield running
+
+
+async def make_silence(bot: BotRelay, cluster: str = "am-0") -> str:
+    now = system_clock()
+    client = bot.relay._clusters[cluster]
+    return await client.create_silence([Matcher("alertname", "DiskFull")], now, now + HOUR, "anna", "why")
+
+
+def states(server: FakeAlertmanager) -> list[bool]:
+    """Of each silence whether it mutes, or will."""
+    return [one.ends_at > system_clock() for one in server.silences.values()]
+
+
+async def test_a_tap_in_the_list_of_silences_is_answered_before_a_slow_alertmanager_is(
+    bot: BotRelay, fake: FakeAlertmanager
+) -> None:
+    await make_silence(bot)
+    listing = await bot.ask(VERA, "/silences")
+    released = fake.script.hold(path="silences", method="GET")
+    async with asyncio.timeout(2):
+        await bot.press(listing, captions(listing)[1])
+    assert states(fake) == [True]
+    released.set()
+    await bot.telegram.until(lambda: "Silence ended by anna" in bot.messages[-1].text)
+    assert states(fake) == [False]
+
+
+async def press_late(bot: BotRelay, message: Message, button: dict[str, Any], user: int = BORIS) -> None:
+    """A tap on a button that has just gone: it was on its way already. Returns when the message was edited for it."""
+    known = len(bot.telegram.calls("editMessageText"))
+    message.buttons.append([{**button, "text": "Late"}])
+    await bot.press(message, "Late", user)
+    await bot.telegram.until(lambda: len(bot.telegram.calls("editMessageText")) > known)
+
+
+async def test_a_second_tap_on_undo_says_the_same_as_the_first(bot: BotRelay, fake: FakeAlertmanager) -> None:
+    fake.put_alert(DISK)
+    made = await bot.ask(ANNA, "/silence 1h alertname=DiskFull")
+    await bot.press(made, "Confirm")
+    await bot.telegram.until(lambda: "Undo" in captions(made))
+    undo = made.button("Undo")
+    await bot.press(made, "Undo")
+    await bot.telegram.until(lambda: "Silence again" in captions(made))
+    await press_late(bot, made, undo)
+    assert "Silence ended by anna" in made.text
+    assert captions(made) == ["Silence again"]
+
+
+async def test_a_second_tap_on_silence_again_makes_no_second_silence(bot: BotRelay, fake: FakeAlertmanager) -> None:
+    made = await bot.ask(ANNA, f"/unsilence {await make_silence(bot)}")
+    again = made.button("Silence again")
+    await bot.press(made, "Silence again")
+    await bot.telegram.until(lambda: "End" in captions(made))
+    await press_late(bot, made, again)
+    assert "Silenced until" in made.text
+    assert states(fake) == [False, True]
+
+
+async def test_a_silence_that_ended_elsewhere_is_said_to_have_ended_and_can_come_back(
+    bot: BotRelay, fake: FakeAlertmanager
+) -> None:
+    made = await bot.ask(ANNA, f"/extend {await make_silence(bot)} 1h")
+    [one] = await bot.relay._clusters["am-0"].silences()
+    await bot.relay._clusters["am-0"].expire(one.id)
+    await bot.press(made, "End")
+    await bot.telegram.until(lambda: "This silence has ended." in made.text)
+    await bot.press(made, "Silence again")
+    await bot.telegram.until(lambda: "Silenced until" in made.text)
+    assert states(fake) == [False, True]
