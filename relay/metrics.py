@@ -129,7 +129,10 @@ class Metrics:
             registry=registry,
         )
         self.alertmanager_up = Gauge(
-            "relay_alertmanager_up", "Whether the last request was answered.", ("alertmanager",), registry=registry
+            "relay_alertmanager_up",
+            "Whether the last poll was answered; always 1 with poll: 0.",
+            ("alertmanager",),
+            registry=registry,
         )
         self.watchdog_last_seen = Gauge(
             "relay_watchdog_last_seen_timestamp_seconds",

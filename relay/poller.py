@@ -57,6 +57,8 @@ class Poller:
         self._log = logs.get("poller")
         self.up = True  # until it is known better: a relay that has just started is not degraded
         self._started = False  # once it has answered, or could have for one interval
+        if not alertmanager.config.poll:  # nobody will know better, and the shipped rule must not fire for ever
+            metrics.alertmanager_up.labels(alertmanager.name).set(1)
         self.version: str | None = None
         self.answered_at: Millis | None = None
 

@@ -30,6 +30,7 @@ class Polled:
     def __init__(self, state: State, fake: FakeAlertmanager, session: aiohttp.ClientSession, every: str) -> None:
         self.state = state
         self.fake = fake
+        self.registry = CollectorRegistry()
         self.keeper = LeaseKeeper(state.database, "one", CommonClock(state.clock), monotonic=time.monotonic)
         config = AlertmanagerConfig.model_validate({"name": "main", "urls": [fake.url], "poll": every, "settle": "0s"})
         self.poller = Poller(
@@ -37,10 +38,14 @@ class Polled:
             database=state.database,
             reconciler=state.reconciler,
             keeper=self.keeper,
-            metrics=Metrics(CollectorRegistry()),
+            metrics=Metrics(self.registry),
             clock=system_clock,
             on_change=lambda _: None,
         )
+
+    @property
+    def up_metric(self) -> float | None:
+        return self.registry.get_sample_value("relay_alertmanager_up", {"alertmanager": "main"})
 
     @property
     def lists(self) -> int:
@@ -138,3 +143,9 @@ async def test_stopping_ends_the_wait_for_the_lease_and_for_the_interval(
             if leased:
                 await polled.keeper.renew()
                 await until(lambda polled=polled: polled.poller.answered_at)  # type: ignore[misc]  # bound
+
+
+async def test_one_that_is_never_asked_does_not_count_as_unreachable(tmp_path: Path, fake: FakeAlertmanager) -> None:
+    async with aiohttp.ClientSession() as session, open_state(sqlite_engine(tmp_path)) as state:
+        assert Polled(state, fake, session, "0").up_metric == 1
+        assert Polled(state, fake, session, "30s").up_metric is None  # the app declares it, at zero
