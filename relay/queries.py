@@ -80,7 +80,7 @@ class Away:
     """A cluster that does not answer; what is told of it was true at `since` (None: nothing is known)."""
 
     alertmanager: str
-    reason: str
+    error: AlertmanagerError
     since: Millis | None
 
 
@@ -210,9 +210,9 @@ class Queries:
         )
         lists = {name: alerts for name, alerts, _ in answers if alerts is not None}
         away = [
-            Away(alertmanager=name, reason=reason, since=await self._database.read(last_webhook, name))
-            for name, _, reason in answers
-            if name not in lists
+            Away(alertmanager=name, error=error, since=await self._database.read(last_webhook, name))
+            for name, _, error in answers
+            if error is not None
         ]
         if away:
             remembered = await self._database.read(remembered_firing, list(lists), now)
@@ -238,11 +238,11 @@ class Queries:
         alerts = {name: listing.alerts for name, listing in lists.items()}
         return Picture(alerts=await self._merged(alerts, known, remembered), late=late)
 
-    async def _ask(self, name: str) -> tuple[str, Sequence[ListedAlert] | None, str]:
+    async def _ask(self, name: str) -> tuple[str, Sequence[ListedAlert] | None, AlertmanagerError | None]:
         try:
-            return name, await self._clusters[name].alerts_matching(()), ""
+            return name, await self._clusters[name].alerts_matching(()), None
         except AlertmanagerError as error:
-            return name, None, str(error)
+            return name, None, error
 
     async def _merged(
         self,

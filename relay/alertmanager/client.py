@@ -145,7 +145,7 @@ class Alertmanager:
         the silence while at it.
         """
         if ends <= self._clock():
-            raise AlertmanagerRefused(400, "the end of a silence must lie in the future")
+            raise AlertmanagerRefused(self.name, 400, "the end of a silence must lie in the future")
         answer = await self._one_silence("GET", silence_id)
         self._understand(answer, read_silence)
         # The rest goes back as it came, fields unknown to us too: a POST replaces the whole silence, and another start,
@@ -159,13 +159,13 @@ class Alertmanager:
 
     async def _one_silence(self, method: Literal["GET", "DELETE"], silence_id: str) -> Answer:
         if not _ID.fullmatch(silence_id):  # it is typed by people, and becomes part of a path
-            raise SilenceNotFound(404, "no silence has such an id")
+            raise SilenceNotFound(self.name, 404, "no silence has such an id")
         try:
             return await self._peers.read(Call("silence", f"silence/{silence_id}", method))
         except AlertmanagerRefused as refused:
             # 422: no UUID at all. 0.25 answers a DELETE of an unknown one with 500.
             if refused.status in {404, 422} or (refused.status == 500 and refused.message == "silence not found"):
-                raise SilenceNotFound(refused.status, refused.message) from None
+                raise SilenceNotFound(self.name, refused.status, refused.message) from None
             raise
 
     async def _store(self, body: Mapping[str, Any], prefer: str | None) -> str:

@@ -26,8 +26,9 @@ class AlertmanagerUnreachable(AlertmanagerError):
 class AlertmanagerRefused(AlertmanagerError):
     """It answered, and the answer is no; `message` is its own reason."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"Alertmanager answered {status}: {message}")
+    def __init__(self, name: str, status: int, message: str) -> None:
+        super().__init__(f"Alertmanager {name} answered {status}: {message}")
+        self.name = name
         self.status = status
         self.message = message
 

@@ -112,7 +112,7 @@ class Peers:
         tried = list(failures)
         said = next((one for one in tried if one.status and one.status not in _GATEWAY), None)
         if said is not None and not uncertain:
-            return AlertmanagerRefused(said.status, said.detail)
+            return AlertmanagerRefused(self.name, said.status, said.detail)
         detail = "; ".join(str(one) for one in tried)
         return AlertmanagerUnreachable(self.name, tried[0].url, detail, uncertain=uncertain)
 
@@ -171,7 +171,7 @@ class Peers:
             message = "a redirect; give the address that it leads to in `urls`"
         if status in {401, 403}:
             message = f"{message} (check `auth` of alertmanager {self.name})"
-        raise AlertmanagerRefused(status, message)
+        raise AlertmanagerRefused(self.name, status, message)
 
     def _clean(self, text: str) -> str:
         for secret in self._secrets:

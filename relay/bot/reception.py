@@ -14,6 +14,7 @@ from relay.bot.commands import COMMANDS
 from relay.bot.desk import Desk
 from relay.bot.people import Account
 from relay.bot.taps import find_tap
+from relay.bot.troubles import tell_trouble
 from relay.bot.values import MAX_TOAST, Answer, Person, Place, Request, Seat, Sorry, Tap
 from relay.clock import MINUTE, Millis
 from relay.store.chronicle import record_event
@@ -199,7 +200,7 @@ class Reception:
         except Sorry as error:
             return sorry(error.text)
         except AlertmanagerError as error:
-            return sorry(str(error))
+            return sorry(tell_trouble(error, request.texts))
         except StoreUnavailable as error:
             self._log.warning("store unavailable", error=str(error))
             return sorry(_("My memory is not there at the moment. Please try again."))

@@ -177,26 +177,32 @@ class Silencer:
         client = self._clusters[plan.alertmanager]
         return await client.create_silence(plan.matchers, self._clock(), ends, who, comment)
 
-    async def standing(self) -> tuple[list[Standing], list[str]]:
+    async def standing(self) -> tuple[list[Standing], list[AlertmanagerError]]:
         """Active and pending silences of all clusters, the one that ends first in front; what went wrong."""
         found: list[Standing] = []
-        problems: list[str] = []
+        problems: list[AlertmanagerError] = []
         answers = await asyncio.gather(*(self._ask(name) for name in self._clusters))
         for name, silences, problem in answers:
             found += [Standing(alertmanager=name, silence=silence) for silence in silences]
-            problems += [problem] if problem else []
+            problems += [problem] if problem is not None else []
         return sorted(found, key=lambda one: one.silence.ends_at or 0), problems
 
-    async def _ask(self, name: str) -> tuple[str, Iterable[Silence], str]:
+    async def _ask(self, name: str) -> tuple[str, Iterable[Silence], AlertmanagerError | None]:
         try:
-            return name, await self._clusters[name].silences(), ""
+            return name, await self._clusters[name].silences(), None
         except AlertmanagerError as error:
-            return name, (), str(error)
+            return name, (), error
 
     async def find(self, code: str) -> Standing | None:
-        """By the code that we show or by Alertmanager's own id; None if no cluster that answers has it."""
-        standing, _ = await self.standing()
-        return next((one for one in standing if code in (one.code, one.silence.id)), None)
+        """By the code that we show or by Alertmanager's own id; None if no cluster has it.
+
+        Raises `AlertmanagerError` if nobody can know that, as one does not answer.
+        """
+        standing, problems = await self.standing()
+        found = next((one for one in standing if code in (one.code, one.silence.id)), None)
+        if found is None and problems:
+            raise problems[0]
+        return found
 
     async def get(self, alertmanager: str, silence_id: str) -> Standing:
         silence = await self._clusters[alertmanager].silence(silence_id)

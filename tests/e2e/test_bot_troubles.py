@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from relay.clock import HOUR, system_clock
+from relay.clock import HOUR, system_clock, to_datetime
 from relay.demo.alertmanager import FakeAlertmanager
 from relay.demo.telegram import Message
 from relay.matchers import Matcher
-from tests.bot_relay import ANNA, BORIS, VERA, BotRelay, captions, open_bot_relay
+from tests.bot_relay import ANNA, BORIS, CHAT, VERA, BotRelay, captions, open_bot_relay
 
 DISK = {"alertname": "DiskFull", "severity": "critical", "instance": "db-1"}
 
@@ -108,3 +109,51 @@ async def test_a_silence_that_ended_elsewhere_is_said_to_have_ended_and_can_come
     await bot.press(made, "Silence again")
     await bot.telegram.until(lambda: "Silenced until" in made.text)
     assert states(fake) == [False, True]
+
+
+@pytest.mark.parametrize("command", ["/unsilence sabcde", "/extend sabcde 1h", "/alert abcde", "/ack abcde"])
+async def test_what_cannot_be_looked_up_now_is_not_said_to_be_unknown(
+    bot: BotRelay, fake: FakeAlertmanager, command: str
+) -> None:
+    known = (await bot.ask(ANNA, command)).text
+    assert "abcde" in known
+    await fake.stop()
+    assert (await bot.ask(ANNA, command)).text.startswith("Alertmanager am-0 cannot be reached: ")
+
+
+async def test_an_alertmanager_that_says_no_is_named(tmp_path: Path, fake: FakeAlertmanager) -> None:
+    other = FakeAlertmanager(receiver="relay")
+    await other.start()
+    try:
+        async with asking(tmp_path, fake, other) as bot:
+            for path in ("silences", "alerts"):
+                for _ in range(2):  # it is asked again at once
+                    other.script.answer(503, b'"too busy"', path=path)
+                answer = await bot.ask(VERA, f"/{path}")
+                await bot.telegram.until(lambda answer=answer: "too busy" in answer.text)  # type: ignore[misc]  # bound
+                assert "Alertmanager am-1 answered 503: too busy" in answer.text
+    finally:
+        await other.stop()
+
+
+async def test_a_russian_chat_is_told_in_russian_that_an_alertmanager_is_away(
+    tmp_path: Path, fake: FakeAlertmanager
+) -> None:
+    channels = {"chat": {"type": "telegram", "chat_id": CHAT, "language": "ru"}}
+    async with asking(tmp_path, fake, channels=channels) as bot:
+        await fake.stop()
+        assert (await bot.ask(VERA, "/silences")).text.startswith("⚠️ Alertmanager am-0 недоступен: ")
+
+
+async def test_the_last_state_is_dated_by_the_poll_that_confirmed_it(bot: BotRelay, fake: FakeAlertmanager) -> None:
+    fake.put_alert(DISK)
+    bot.clock.by = -2 * HOUR
+    await bot.fire(instance="db-1")
+    bot.clock.by = 0
+    await bot.relay._pollers["am-0"].poll()
+    answered_at = to_datetime(bot.clock())
+    await fake.stop()
+    answer = await bot.ask(VERA, "/alerts")
+    await bot.telegram.until(lambda: "cannot be reached" in answer.text)
+    assert any(f"known at {answered_at - ago:%H:%M}." in answer.text for ago in (timedelta(), timedelta(minutes=1)))
+    assert "DiskFull" in answer.text

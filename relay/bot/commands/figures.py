@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from relay import __version__
 from relay.alertmanager import AlertmanagerError
 from relay.bot.desk import Desk
+from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Request, Sorry
 from relay.clock import DAY, Millis
 from relay.durations import format_duration, parse_duration
@@ -31,7 +32,9 @@ class ClusterFigures:
 
 async def status(desk: Desk, request: Request) -> Answer:
     found = await desk.database.read(overview)
-    clusters = await asyncio.gather(*(_cluster(desk, name, found.last_webhook.get(name)) for name in desk.clusters))
+    clusters = await asyncio.gather(
+        *(_cluster(desk, request, name, found.last_webhook.get(name)) for name in desk.clusters)
+    )
     channels = [(name, found.channels.get(name, ChannelFigures())) for name in desk.channels]
     return desk.pages.show(
         request,
@@ -45,11 +48,11 @@ async def status(desk: Desk, request: Request) -> Answer:
     )
 
 
-async def _cluster(desk: Desk, name: str, last_webhook: Millis | None) -> ClusterFigures:
+async def _cluster(desk: Desk, request: Request, name: str, last_webhook: Millis | None) -> ClusterFigures:
     try:
         said = await desk.clusters[name].status()
     except AlertmanagerError as error:
-        return ClusterFigures(name=name, error=str(error), last_webhook=last_webhook)
+        return ClusterFigures(name=name, error=tell_trouble(error, request.texts), last_webhook=last_webhook)
     return ClusterFigures(
         name=name,
         version=said.version,

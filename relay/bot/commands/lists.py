@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from relay.bot.desk import Desk
+from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Button, Request, Sorry, Tap
-from relay.clock import DAY
+from relay.clock import DAY, Millis
 from relay.ids import short_code
 from relay.notification import AlertState
-from relay.queries import Filter, Found, Picture, parse_filter
+from relay.queries import Away, Filter, Found, Picture, parse_filter
 from relay.severity import Severity
 from relay.store.conversations import View, save_view
 from relay.text import one_line
@@ -123,10 +124,16 @@ async def _page(
         scoped=bool(wanted.channels) and not wanted.everything,
         page=number + 1,
         pages=last + 1,
-        away=picture.away,
+        away=[(tell_trouble(one.error, request.texts), _known_at(desk, one)) for one in picture.away],
         late=picture.late,
         complete=picture.complete,
     )
+
+
+def _known_at(desk: Desk, away: Away) -> Millis | None:
+    """Our own state was brought up to date by the last webhook or, if that was later, by the last poll."""
+    answered_at = desk.contacts[away.alertmanager].answered_at
+    return away.since if away.since is None or answered_at is None else max(away.since, answered_at)
 
 
 def group(found: Sequence[Found]) -> list[Group]:

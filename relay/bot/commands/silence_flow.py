@@ -13,6 +13,7 @@ from relay.bot.commands import silence_pages as pages
 from relay.bot.commands.silence_bounds import EXAMPLE, ensure_allowed, next_morning
 from relay.bot.commands.subject import Subject, post_subject
 from relay.bot.desk import Desk
+from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Request, Sorry, Tap
 from relay.clock import HOUR, Millis
 from relay.durations import parse_duration
@@ -208,7 +209,7 @@ async def _make(desk: Desk, request: Request, draft: Draft, seen: str) -> Answer
         silence_id = await desk.silencer.create(plan, ends, request.person.signature, comment)
     except AlertmanagerError as error:
         await _keep(desk, request, draft, plan)
-        return await pages.preview(desk, request, draft, plan, edit=True, problem=str(error))
+        return await pages.preview(desk, request, draft, plan, edit=True, problem=tell_trouble(error, request.texts))
     await silence_events.note(desk, request, "silenced", plan.alertmanager, silence_id, plan.matchers)
     await desk.refresh(plan.alertmanager)
     return await pages.made(desk, request, plan.alertmanager, silence_id, fresh=True, edit=True)

@@ -10,6 +10,7 @@ from relay.alertmanager.guard import ANY_VALUE, FITS_ABSENT, NO_MATCHER, ONLY_NE
 from relay.bot.commands.lists import group
 from relay.bot.commands.silence_bounds import EXAMPLE, longest, next_morning
 from relay.bot.desk import Desk
+from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Button, Request
 from relay.clock import DAY, HOUR, MINUTE
 from relay.durations import format_duration
@@ -69,7 +70,7 @@ async def preview(desk: Desk, request: Request, draft: Draft, plan: Plan, *, edi
             )  # fmt: skip
             problem = _too_old(request, plan, *old) if old else problem
         except AlertmanagerError as error:
-            problem = problem or str(error)
+            problem = problem or tell_trouble(error, request.texts)
     else:
         problem = _("No label is chosen.")
     first = [_button(draft, _("Confirm"), f"c{plan.sign}")] if found else [_button(draft, _("Try again"), "p")]
@@ -100,7 +101,7 @@ async def second_thought(desk: Desk, request: Request, draft: Draft, plan: Plan)
     try:
         found = await desk.silencer.preview(plan.alertmanager, plan.matchers, request.place.channels)
     except AlertmanagerError as error:
-        return await preview(desk, request, draft, plan, edit=True, problem=str(error))
+        return await preview(desk, request, draft, plan, edit=True, problem=tell_trouble(error, request.texts))
     if found.doubt is None:
         return None
     reasons = {

@@ -13,6 +13,7 @@ from relay.bot.commands.lists import group
 from relay.bot.commands.silence_bounds import ensure_allowed
 from relay.bot.commands.silence_events import Deed
 from relay.bot.desk import Desk
+from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Button, Request, Sorry, Tap
 from relay.clock import Millis
 from relay.durations import parse_duration
@@ -151,8 +152,9 @@ async def _show(desk: Desk, request: Request, view: View, number: int, *, edit: 
     turn = [(number > 0, _("Back"), number - 1), (number < last, _("Next"), number + 1)]
     rows.append([Button(caption=text, data=f"v:{view.token}:p{to}") for there, text, to in turn if there])
     return desk.pages.show(
-        request, "silences", rows=rows, edit=edit, problems=problems, total=len(found), several=desk.several,
+        request, "silences", rows=rows, edit=edit, total=len(found), several=desk.several,
         page=number + 1, pages=last + 1, filter=one_line(str(view.state["filter"]), 100),
+        problems=[tell_trouble(problem, request.texts) for problem in problems],
         shown=[(one, one.silence, format_matchers(one.silence.matchers)) for one in page],
     )  # fmt: skip
 

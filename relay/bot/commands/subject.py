@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from relay.acking import Identity, Listed
-from relay.alertmanager import AlertmanagerError, ListedAlert
+from relay.alertmanager import ListedAlert
 from relay.bot.desk import Desk
 from relay.bot.keyboard import from_base36
 from relay.bot.values import Request, Sorry
@@ -96,22 +96,27 @@ async def known_alert(desk: Desk, request: Request, identity: AlertIdentity) -> 
 
 
 async def _listed(desk: Desk, request: Request, code: str) -> Subject | None:
-    """An alert that Alertmanager lists, or else the last that we knew of this code."""
-    found = await asyncio.gather(*(_look(desk, name, code) for name in desk.clusters))
-    for name, alert in found:
+    """An alert that Alertmanager lists, or else the last that we knew of this code.
+
+    Raises `AlertmanagerError` if there is neither, and one that does not answer may list it.
+    """
+    answers = await asyncio.gather(
+        *(cluster.alerts_matching(()) for cluster in desk.clusters.values()), return_exceptions=True
+    )
+    troubles: list[BaseException] = []
+    for name, listing in zip(desk.clusters, answers, strict=True):
+        if isinstance(listing, BaseException):
+            troubles.append(listing)
+            continue
+        alert = next((one for one in listing if short_code(name, one.fingerprint) == code), None)
         if alert is not None:
             held = await desk.database.read(subjects.of_fingerprint, name, alert.fingerprint)
             return listed_subject(desk, request, name, alert, held)
     identity = await desk.database.read(subjects.of_code, code)
-    return await known_alert(desk, request, identity) if identity else None
-
-
-async def _look(desk: Desk, name: str, code: str) -> tuple[str, ListedAlert | None]:
-    try:
-        listing = await desk.clusters[name].alerts_matching(())
-    except AlertmanagerError:
-        return name, None
-    return name, next((alert for alert in listing if short_code(name, alert.fingerprint) == code), None)
+    found = await known_alert(desk, request, identity) if identity else None
+    if found is None and troubles:
+        raise troubles[0]
+    return found
 
 
 def listed_subject(
