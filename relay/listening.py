@@ -77,7 +77,7 @@ class ServerConfig(Section):
     ops_listen: Listen | None = None
     """A second address for `/-/healthy`, `/-/ready`, `/health` and `/metrics`, which then leave the first."""
     public_url: Annotated[Url, AfterValidator(lambda url: url.rstrip("/"))] | None = None
-    """What people open in a browser; links in messages begin with it."""
+    """What people open in a browser: the relay's own alerts link to `/health` there."""
     max_body: Annotated[Size, Field(gt=0)] = 64 * 1024 * 1024
     """The largest webhook that is taken; 20,000 alerts are about 11 MB."""
     auth: Annotated[AuthConfig, Field(default_factory=dict, validate_default=True)]

@@ -89,6 +89,7 @@ class Plan:
     routes: Sequence[RouteConfig] = (RouteConfig(channels=["chat"]),)
     fallbacks: Mapping[str, str | None] = field(default_factory=lambda: {"chat": None, "team": None})
     watchdogs: Mapping[str, tuple[Millis, Sequence[str]]] = field(default_factory=dict)
+    health_url: str = ""
 
 
 @asynccontextmanager
@@ -125,6 +126,7 @@ def watch_over(state: State, plan: Plan, owner: str, *, polled: Sequence[str] = 
         zones=dict.fromkeys(plan.fallbacks, ZoneInfo("UTC")),
         fallbacks=plan.fallbacks,
         watchdogs={name: timeout for name, (timeout, _) in plan.watchdogs.items()},
+        health_url=plan.health_url,
     )
     contacts = {name: Contact() for name in polled}
     matchers = {name: parse_matchers('alertname="Watchdog"') for name in plan.watchdogs}

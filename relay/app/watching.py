@@ -21,6 +21,7 @@ from relay.ingest.beats import Accept, end_shown_watchdogs, heed_watchdogs
 from relay.ingest.own import OwnRoutes, Ways
 from relay.ingest.policy import Policy
 from relay.ingest.reconcile import Reconciler
+from relay.listening import ServerConfig
 from relay.matchers import Matcher, parse_matchers
 from relay.metrics import Metrics
 from relay.notification import Channel
@@ -146,9 +147,15 @@ class Watching:
             zones={name: options.zone for name, options in config.channels.items()},
             fallbacks=_fallbacks(config),
             watchdogs={one.name: one.watchdog.timeout for one in config.alertmanagers if one.watchdog},
+            health_url=_health_url(config.server),
         )
         polled = {one.name for one in config.alertmanagers if one.poll}
         return Watcher(workshop, watched, {name: one for name, one in around.pollers.items() if name in polled})
+
+
+def _health_url(server: ServerConfig) -> str:
+    """Where people open `/health`, if they can: `ops_listen` moves it to where only probes come."""
+    return f"{server.public_url}/health" if server.public_url and not server.ops_listen else ""
 
 
 def _fallbacks(config: Config) -> Mapping[str, str | None]:

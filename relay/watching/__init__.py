@@ -97,10 +97,11 @@ class Watcher:
                 continue
             if concern is not None and (firing is None or concerns.reason_of(firing) != concern.reason):
                 self._log.warning("reported", alert=subject.alert, about=subject.name, text=concern.texts["summary"])
-                await self._accept(concerns.firing_message(subject, concern, self._with.policy.severities.label))
+                label = self._with.policy.severities.label
+                await self._accept(concerns.firing_message(subject, concern, label, self._watched.health_url))
             elif concern is None and firing is not None:
                 self._log.info("well again", alert=subject.alert, about=subject.name)
-                await self._accept(concerns.resolved_message(firing, self._with.clock()))
+                await self._accept(concerns.resolved_message(firing, self._with.clock(), self._watched.health_url))
 
     def _is_ours(self, subject: Subject) -> bool:
         """An Alertmanager is judged by whoever polls it; everything else by one replica."""

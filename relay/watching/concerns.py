@@ -139,22 +139,23 @@ def _texts(summary: str, description: str, summary_ru: str, description_ru: str)
     }
 
 
-def firing_message(subject: Subject, concern: Concern, severity_label: str) -> WebhookMessage:
+def firing_message(subject: Subject, concern: Concern, severity_label: str, url: str) -> WebhookMessage:
     labels = {"alertname": subject.alert, severity_label: concern.severity.label, "service": RECEIVER}
     if subject.name:
         labels[_SUBJECT_LABEL[subject.alert]] = subject.name
     annotations = {**concern.texts, _REASON: concern.reason} if concern.reason else concern.texts
-    return _message(subject, labels, annotations, concern.since, None)
+    return _message(subject, labels, annotations, url, concern.since, None)
 
 
-def resolved_message(firing: Firing, now: Millis) -> WebhookMessage:
-    return _message(subject_of(firing), firing.labels, firing.annotations, firing.starts_at, now)
+def resolved_message(firing: Firing, now: Millis, url: str) -> WebhookMessage:
+    return _message(subject_of(firing), firing.labels, firing.annotations, url, firing.starts_at, now)
 
 
 def _message(
     subject: Subject,
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
+    url: str,
     starts_at: Millis,
     ends_at: Millis | None,
 ) -> WebhookMessage:
@@ -163,6 +164,7 @@ def _message(
         "status": status,
         "labels": labels,
         "annotations": annotations,
+        "generatorURL": url,
         "startsAt": to_datetime(starts_at).isoformat(),
         "endsAt": to_datetime(ends_at).isoformat() if ends_at is not None else "0001-01-01T00:00:00Z",
     }

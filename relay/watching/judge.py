@@ -42,6 +42,7 @@ class Watched:
     zones: Mapping[str, ZoneInfo]  # of every channel: its owners read times so
     fallbacks: Mapping[str, str | None]
     watchdogs: Mapping[str, Millis]  # alertmanager -> how long its beat may stay away
+    health_url: str = ""  # where people see how the relay is; its reports lead there
 
 
 @dataclass(slots=True)

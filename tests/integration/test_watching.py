@@ -55,6 +55,19 @@ async def test_a_kicked_bot_is_told_elsewhere_at_once_in_one_sentence_and_again_
         assert [line.split(":")[0] for line in await watch.told()] == ["team edit", "team reply"]
 
 
+async def test_a_report_leads_to_the_page_that_says_how_the_relay_is(opened: Open) -> None:
+    async with opened(Plan(routes=BOTH, health_url="https://relay.example.org/health")) as watch:
+        await watch.fails("chat")
+        await watch.rounds()
+        [(_, _, view)] = await watch.state.show()
+        assert [alert.generator_url for alert in view.alerts] == ["https://relay.example.org/health"]
+        await watch.works("chat")
+        await watch.rounds()
+        last = (await watch.state.show())[-1][2]
+        assert not last.open
+        assert [alert.generator_url for alert in last.alerts] == ["https://relay.example.org/health"]
+
+
 async def test_a_channel_that_nobody_else_is_routed_with_is_told_to_its_fallback_else_to_all_others(
     opened: Open,
 ) -> None:
