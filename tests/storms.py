@@ -13,20 +13,23 @@ GROUPS = 1000
 CRITICALS = 5
 
 
-def message(number: int, *, firing: bool = True, place: str = "node", **times: Any) -> Any:
-    """The webhook message of one group of a storm: the first few are critical."""
+def message(
+    number: int, *, firing: bool = True, place: str = "node", notification_reason: str = "", **more: Any
+) -> Any:
+    """The webhook message of one group of a storm: the first few are critical. `more` are times and labels of its alert."""
     severity = "critical" if number < CRITICALS else "error" if number % 10 == 0 else "warning"
     name, instance = f"Alert{number % 20:02}", f"{place}-{number:04}"
     alert = wire_alert(
         name,
         firing=firing,
-        severity=severity,
+        severity=more.pop("severity", severity),
         service=f"service-{number % 7}",
         instance=instance,
         cluster="eu",
-        **times,
+        **more,
     )
-    return wire_message(alert, key=f"{{}}:{number}", groupLabels={"alertname": name, "instance": instance})
+    why = {"notification_reason": notification_reason} if notification_reason else {}
+    return wire_message(alert, key=f"{{}}:{number}", groupLabels={"alertname": name, "instance": instance}, **why)
 
 
 async def deliver(state: State, messages: Iterable[Any]) -> None:

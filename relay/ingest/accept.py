@@ -13,6 +13,7 @@ from relay.clock import MINUTE, Clock, Millis
 from relay.ids import short_code
 from relay.ingest.policy import Policy, channels_of
 from relay.ingest.turn import Turn
+from relay.severity import Severity
 from relay.store.database import Connection
 from relay.store.rows import AlertRow, GroupRow, IncidentRow
 from relay.store.scope import Scope
@@ -101,7 +102,7 @@ def _accept(turn: Turn, delivered: Delivered, key: tuple[str, str, str]) -> Acce
     if incident is not None:
         _count_unlisted(turn, source, incident, message)
         if not turn.changed and _is_repeat(message, incident, turn.now - (previous or turn.now), turn.now):
-            _repeat(turn, incident)
+            _repeat(turn, source, incident, message)
         turn.close_if_over(incident)
     woken = turn.finish()
     return Accepted(
@@ -237,10 +238,16 @@ def _is_repeat(message: WebhookMessage, incident: IncidentRow, quiet: Millis, no
     return quiet >= REPEAT_AFTER
 
 
-def _repeat(turn: Turn, incident: IncidentRow) -> None:
+def _repeat(turn: Turn, source: Source, incident: IncidentRow, message: WebhookMessage) -> None:
+    """It rings where a critical alert still waits for somebody; all others of a storm, repeated at once, are none again."""
     incident.repeat_rev, incident.repeat_at = turn.bump(incident), turn.now
-    for post in turn.scope.of_incident.get(incident.id, ()):
-        turn.ring(incident, {post.channel: False}, 0)
+    for wire in message.alerts:
+        alert = turn.scope.by_identity[source.name, wire.fingerprint]
+        membership = turn.scope.memberships.get((incident.id, alert.id))
+        if membership is None or not membership.open or alert.severity != Severity.CRITICAL:
+            continue
+        if not turn.scope.episodes[membership.episode_id].acked_by:
+            turn.ring(incident, channels_of(membership.channels), 0)
 
 
 def _unrouted(turn: Turn, incident: IncidentRow, message: WebhookMessage, source: Source) -> int:

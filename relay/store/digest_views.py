@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from relay.clock import MINUTE, Millis
 from relay.notification import AlertState, AlertView, Remote
 from relay.notification_digest import DigestEntry, DigestView
-from relay.store.digests import CLOSING, STORM, DigestRow, find_digest, loud_posts
+from relay.store.digests import CLOSING, RING, STORM, DigestRow, find_digest, loud_posts
 from relay.store.schema import alert_groups, incidents, memberships, posts
 from relay.store.views import alert_rows, state_of, view_of_alert
 
@@ -65,6 +65,9 @@ def _members(row: DigestRow, now: Millis, *, appending: bool) -> ColumnElement[b
 def _entries(
     conn: Connection, row: DigestRow, now: Millis, known: tuple[DigestEntry, ...], *, appending: bool
 ) -> tuple[DigestEntry, ...]:
+    told = and_(posts.c.digest_id == row.id, posts.c.announced_rev >= alert_groups.c.revision)
+    if row.state != STORM:  # it shows what rings after the storm, and telling that is a message's of its own
+        told = or_(told, posts.c.rank >= RING)
     wanted = (
         select(
             posts.c.id,
@@ -72,7 +75,7 @@ def _entries(
             posts.c.remote.is_not(None).label("own"),
             posts.c.since,
             posts.c.quiet,
-            and_(posts.c.digest_id == row.id, posts.c.announced_rev >= alert_groups.c.revision).label("told"),
+            told.label("told"),
             alert_groups.c.revision,
         )
         .join(incidents, incidents.c.id == posts.c.incident_id)

@@ -363,3 +363,33 @@ async def test_a_channel_that_is_new_in_the_config_gets_a_digest_without_sound(t
         await storm.simulation.run(90)
         assert "60 groups" in storm.head.text
         assert all(one.silent for one in storm.messages)
+
+
+async def test_what_alertmanager_repeats_all_at_once_is_no_storm_unless_criticals_wait_for_somebody(
+    storm: Storm,
+) -> None:
+    def repeats(numbers: Iterable[int], at: float) -> None:
+        again = [message(one, starts=START + 1000, notification_reason="repeat interval elapsed") for one in numbers]
+        storm.at(at, lambda: deliver(storm.state, again))
+
+    storm.fires(range(40), at=1)
+    await storm.simulation.run(400)
+    told = len(storm.messages)
+    repeats(range(CRITICALS, 40), at=700)
+    await storm.simulation.run(800)
+    assert len(storm.messages) == told
+    repeats(range(CRITICALS), at=900)
+    await storm.simulation.run(1000)
+    assert len(storm.messages) == told + CRITICALS
+
+
+async def test_what_fires_after_the_storm_rings_though_the_digest_still_shows_its_group(storm: Storm) -> None:
+    storm.fires(range(40), at=1)
+    await storm.simulation.run(400)
+    told = len(storm.messages)
+    storm.fires([11, 12], at=450, severity="critical", disk="sda")
+    await storm.simulation.run(460)
+    assert sorted((one.text.splitlines()[0], one.silent) for one in storm.messages[told:]) == [
+        ("🔴 Critical: Alert11 · service-4 · eu · node-0011", False),
+        ("🔴 Critical: Alert12 · service-5 · eu · node-0012", False),
+    ]
