@@ -115,3 +115,12 @@ async def test_what_is_too_old_is_given_up_together_and_not_by_a_call_each(chat:
     assert len(chat.telegram.calls("sendMessage")) <= 2
     text = chat.simulation.metrics.render()[0].decode()
     assert 'relay_notifications_total{channel="general",outcome="dead",type="telegram"} 20.0' in text
+
+
+async def test_what_rings_while_its_group_becomes_a_supergroup_rings_in_the_new_chat(chat: Chat) -> None:
+    await chat.state.post(wire_alert("DiskFull", severity="warning"))
+    await chat.simulation.run(30)
+    moved = chat.telegram.migrate(CHAT, -1009)
+    await chat.state.post(wire_alert("DiskFull", severity="warning"), wire_alert("DiskFull", instance="db-4"))
+    await chat.simulation.run(60)
+    assert [message.silent for message in moved.messages] == [False]
