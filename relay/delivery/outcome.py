@@ -49,7 +49,7 @@ def partial_of(notice: Notice, sent: Sent, due_at: Millis) -> Failure | None:
 
 
 def failure_of(error: DeliveryError, decision: Decision, notice: Notice, now: Millis) -> Failure:
-    """A message that is gone is sent anew, with a sound only if the call that found it gone had one."""
+    """A message that is gone is sent anew while something fires; of a resolved incident nothing is missing."""
     moved = error.reason == "moved" and notice.kind is not Kind.NEW
     return Failure(
         reason="expired" if decision.expired else error.reason,
@@ -57,5 +57,4 @@ def failure_of(error: DeliveryError, decision: Decision, notice: Notice, now: Mi
         due_at=None if decision.dead else now + (decision.post_wait or 0),
         plain=decision.plain,
         forget=decision.forget or moved,
-        quiet=notice.silent,
     )

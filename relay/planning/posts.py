@@ -59,7 +59,8 @@ def plan(
     if not post.living:
         if post.digested and not post.quiet and not _calls(view, changes):
             return None  # its digest is edited
-        return Step(kind=Kind.NEW, changes=changes, silent=post.quiet or view.silent or _all_flapping(view.firing))
+        silent = _quiet(post, view, changes) or view.silent or _all_flapping(view.firing)
+        return Step(kind=Kind.NEW, changes=changes, silent=silent)
     if post.announced_rev < view.revision and _rings(view, changes):
         return Step(kind=Kind.REPLY, changes=changes, silent=_silent(changes, view))
     if post.shown_rev < view.revision:
@@ -106,7 +107,7 @@ def _append(post: PostState, view: IncidentView, changes: Changes, now: Millis) 
     if post.announced_rev >= view.revision:
         return None
     if post.announced_rev == 0 or _loud(view, changes):
-        return Step(kind=Kind.NEW, changes=changes, silent=post.quiet or _silent(changes, view))
+        return Step(kind=Kind.NEW, changes=changes, silent=_quiet(post, view, changes) or _silent(changes, view))
     if only_tells(view, changes):
         return _pause(post.told_at, TELL_ONCE_IN, now) or Step(kind=Kind.NEW, changes=changes, silent=True)
     return None
@@ -136,6 +137,11 @@ def _unanswered(view: IncidentView, changes: Changes) -> bool:
     return changes.repeat and any(
         alert.severity is Severity.CRITICAL and alert.acked_by is None for alert in view.firing
     )
+
+
+def _quiet(post: PostState, view: IncidentView, changes: Changes) -> bool:
+    """Whether the message only comes instead of another one, and tells nothing that must still ring."""
+    return post.quiet and not (post.announced_rev and _calls(view, changes))
 
 
 def _silent(changes: Changes, view: IncidentView) -> bool:

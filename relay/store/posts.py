@@ -137,7 +137,6 @@ class Failure:
     due_at: Millis | None  # None: dead
     plain: bool = False
     forget: bool = False
-    quiet: bool = True  # what comes instead of a forgotten message makes no sound
 
 
 def record_failure(conn: Connection, post_id: int, failure: Failure, lease: Lease | None) -> None:
@@ -153,5 +152,5 @@ def record_failure(conn: Connection, post_id: int, failure: Failure, lease: Leas
     if failure.plain:
         values["plain"] = True
     if failure.forget:
-        values |= {"remote": None, "fingerprint": "", "quiet": failure.quiet}
+        values |= {"remote": None, "fingerprint": "", "quiet": True}
     conn.execute(update(posts).where(posts.c.id == post_id).values(**values))
