@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gettext
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -75,8 +76,9 @@ class Reception:
         request = self._request(incoming, incoming.text)
         try:
             kind = await find_tap(self._desk, request)
-        except StoreUnavailable:
-            kind = None
+        except Exception as error:  # noqa: BLE001  whatever it is, the tap is answered
+            self._count("unknown", "error")
+            return "unknown", request, _as_tap(self._excuse(error, "unknown", request.own_texts))
         if kind is None:
             _ = request.own_texts.gettext
             self._count("unknown", "refused")
@@ -154,7 +156,7 @@ class Reception:
         if role is None:
             return ""
         _ = (request.own_texts if own else request.texts).gettext
-        if request.person.anonymous and role > Role.VIEWER:
+        if request.person.anonymous and (role > Role.VIEWER or not request.person.may(role)):
             return _("Nobody can tell who an anonymous admin or a channel is. Please do this as yourself.")
         if request.person.may(role):
             return ""
@@ -191,28 +193,33 @@ class Reception:
         *,
         count: bool = True,
     ) -> T:
-        _ = request.texts.gettext
         started = self._desk.monotonic()
         outcome = "error"
         try:
             result = await run()
             outcome = "ok"
-        except Sorry as error:
-            return sorry(error.text)
-        except AlertmanagerError as error:
-            return sorry(tell_trouble(error, request.texts))
-        except StoreUnavailable as error:
-            self._log.warning("store unavailable", error=str(error))
-            return sorry(_("My memory is not there at the moment. Please try again."))
-        except Exception:  # noqa: BLE001  the door of commands: a bug in one must not take the others along
-            self._desk.metrics.errors.labels("bot").inc()
-            self._log.exception("command failed unexpectedly", command=name)
-            return sorry(_("Something went wrong here; the reason is in my log."))
+        except Exception as error:  # noqa: BLE001  the door of commands: a bug in one must not take the others along
+            return sorry(self._excuse(error, name, request.own_texts if sorry is _as_tap else request.texts))
         finally:
             if count or outcome != "ok":
                 self._count(name, outcome)
             self._desk.metrics.bot_seconds.labels(name).observe(self._desk.monotonic() - started)
         return result
+
+    def _excuse(self, error: Exception, command: str, texts: gettext.NullTranslations) -> str:
+        """What people are told of an error that is being handled; what nobody expected is logged and counted."""
+        _ = texts.gettext
+        match error:
+            case Sorry():
+                return error.text
+            case AlertmanagerError():
+                return tell_trouble(error, texts)
+            case StoreUnavailable():
+                self._log.warning("store unavailable", error=str(error))
+                return _("My memory is not there at the moment. Please try again.")
+        self._desk.metrics.errors.labels("bot").inc()
+        self._log.exception("command failed unexpectedly", command=command)
+        return _("Something went wrong here; the reason is in my log.")
 
     def _count(self, command: str, outcome: str) -> None:
         self._desk.metrics.bot_commands.labels(command, outcome).inc()
@@ -230,5 +237,5 @@ def _as_answer(text: str) -> Answer | None:
     return Answer(text=cut(text, (), 4096)[0])
 
 
-def _as_tap(text: str) -> Tap | None:
+def _as_tap(text: str) -> Tap:
     return Tap(toast=_short(text), alert=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from relay.store.schema import history
 from tests.bot_relay import ANNA, BORIS, CHAT, EVE, OTHER, VERA, BotRelay, captions, code_in, open_bot_relay
@@ -36,6 +37,29 @@ async def test_of_two_who_tap_at_once_one_gets_it_and_the_other_a_polite_answer(
     texts = sorted(toast.text for toast in await asyncio.gather(*(bot.press(message, "Ack", u) for u in (ANNA, BORIS))))
     assert texts[0] == "You have it: DiskFull"
     assert texts[1] in {"anna has it already.", "boris has it already."}
+
+
+async def test_who_has_a_part_takes_the_rest_and_several_who_have_it_are_all_named(bot: BotRelay) -> None:
+    async def grow(size: int) -> None:
+        await bot.post(*(wire_alert(instance=f"db-{number}") for number in range(size)))
+        await bot.telegram.until(lambda: bot.messages and f"db-{size - 1}" in bot.messages[0].text)
+
+    async def take(user: int) -> str:
+        toast = await bot.press(bot.messages[0], "Ack", user)
+        await bot.telegram.until(lambda: "Unack" in captions(bot.messages[0]))
+        return toast.text
+
+    await grow(1)
+    assert (await take(ANNA)).startswith("You have it: ")
+    await grow(2)
+    assert (await take(ANNA)).startswith("You have it: ")
+    await grow(3)
+    assert await take(BORIS) == "boris took 1 of 3, the others are with anna."
+    details = await bot.ask(VERA, f"/alert {code_in(bot.messages[0])}")
+    group = re.search(r"\bg[a-z]{5}\b", details.text)
+    assert group is not None
+    answer = await bot.ask(ANNA, f"/ack {group[0]}")
+    assert answer.text in {"anna, boris have it already.", "boris, anna have it already."}
 
 
 async def test_a_stranger_is_refused_with_the_id_to_tell_an_admin(bot: BotRelay) -> None:
@@ -153,6 +177,26 @@ async def test_an_anonymous_admin_is_told_why_nothing_is_done(bot: BotRelay) -> 
     assert "anonymous" in (await bot.answer_to(sent.id)).text
     assert chat.find(message.id) is message
     assert "👤" not in message.text
+
+
+@pytest.mark.parametrize("command", ["/alerts", "/status", "/help"])
+async def test_an_anonymous_admin_who_may_not_look_is_given_no_id_to_tell_an_admin(bot: BotRelay, command: str) -> None:
+    group = bot.telegram.add_user(1087968824, "Group", "GroupAnonymousBot")
+    answer = await bot.ask(group.id, command)
+    assert "obody can tell who" in answer.text
+    assert "1087968824" not in answer.text
+
+
+async def test_a_tap_that_cannot_be_looked_up_is_answered_and_its_button_not_called_dead(bot: BotRelay) -> None:
+    listing = await bot.ask(VERA, "/alerts")
+    await bot.relay.database.write(lambda conn: conn.execute(text("ALTER TABLE views RENAME TO lost")))
+    try:
+        toast = await bot.press(listing, "Refresh", VERA)
+    finally:
+        await bot.relay.database.write(lambda conn: conn.execute(text("ALTER TABLE lost RENAME TO views")))
+    assert toast.alert
+    assert "memory" in toast.text
+    assert (await bot.press(listing, "Refresh", VERA)).text == ""
 
 
 async def test_health_and_menus_know_the_bot(bot: BotRelay) -> None:

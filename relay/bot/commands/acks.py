@@ -85,7 +85,7 @@ def _said(request: Request, deed: Deed, outcome: Acked, subject: Subject, *, own
         return _("%(what)s is resolved already.") % {"what": subject.title}
     if deed == "unack":
         return _given_back(request, outcome, subject, own=own)
-    if outcome.changed == outcome.firing:
+    if outcome.changed and outcome.by in {"", name}:
         return _("You have it: %(what)s") % {"what": subject.title} if own else _("%(name)s has it: %(what)s") % {
             "name": name, "what": subject.title
         }  # fmt: skip
@@ -98,6 +98,8 @@ def _said(request: Request, deed: Deed, outcome: Acked, subject: Subject, *, own
         }
     if outcome.by == name:
         return _("You have it already.")
+    if len({alert.acked_by for alert in subject.view.acked}) > 1:
+        return _("%(names)s have it already.") % {"names": outcome.by}
     since = subject.acked_at
     if since is None:
         return _("%(name)s has it already.") % {"name": outcome.by}
