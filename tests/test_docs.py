@@ -53,7 +53,7 @@ ELSEWHERE = {
     "helm",
 }
 """Programs of the system that the pages may use, beside `make`, `docker` and the project's own."""
-COMPOSE_COMMANDS = {"up", "ps", "exec", "stop", "start", "logs", "build", "run", "cp"}
+COMPOSE_COMMANDS = {"up", "ps", "exec", "stop", "start", "restart", "logs", "build", "run", "cp"}
 
 
 def where(value: object) -> str:
