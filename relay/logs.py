@@ -24,6 +24,7 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["logfmt", "json"]
 
 MASK = "**********"
+LARGEST = 2**63
 SHORTEST_SECRET = 4
 """Shorter ones are not masked: they would blot out half of every line and are no secrets to anyone."""
 
@@ -104,18 +105,20 @@ class _Handler(logging.Handler):
         if stack is not None:
             line["stack"] = stack
         try:
-            text = self._write(line if self._is_plain(line.values()) else self._masked(line)) + "\n"
+            text = self._text_of(line) + "\n"
             with self._turn:
                 self._stream.write(text)
                 self._stream.flush()
         except Exception:  # noqa: BLE001, S110  there is no other place to tell it, and logging's own would pass the mask
             pass
 
-    def _is_plain(self, values: Iterable[object]) -> bool:
-        """Whether it can be written as it is, which it nearly always can: texts without secrets, and small numbers."""
-        texts = [value for value in values if type(value) is str]
-        others = (value for value in values if type(value) is not str)
-        return all(map(_is_small, others)) and not self.mask.finds("\n".join(texts))
+    def _text_of(self, line: Mapping[str, Any]) -> str:
+        """Most lines hold nothing but texts and numbers and no secret: those are written once and searched once."""
+        if all(map(_is_simple, line.values())):
+            text = self._write(line)
+            if "\\" not in text and not self.mask.finds(text):  # what is escaped may hide a secret from the search
+                return text
+        return self._write(self._masked(line))
 
     def _masked(self, event: Mapping[str, Any]) -> dict[str, Any]:
         mask, plain = self.mask, self._plain
@@ -129,13 +132,18 @@ class _Handler(logging.Handler):
             return value
         if isinstance(value, int | float):
             shown = _text(value)
-            whole = abs(value) < 2**63 and self.mask(shown) == shown  # JSON knows no NaN, readers no larger numbers
+            whole = abs(value) < LARGEST and self.mask(shown) == shown  # JSON knows no NaN, readers no larger numbers
             return value if whole else self.mask(shown)
         if isinstance(value, Mapping) and depth < 5:
             return {self.mask(_text(name)): self._plain(item, depth + 1) for name, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset) and depth < 5:
             return [self._plain(item, depth + 1) for item in value]
         return self.mask(_text(value))
+
+
+def _is_simple(value: object) -> bool:
+    """Whether it is written as it is, unless a secret stands in it."""
+    return type(value) is str or value is None or type(value) is bool or (type(value) is int and abs(value) < LARGEST)
 
 
 def _is_small(value: object) -> bool:
@@ -170,15 +178,16 @@ def _logfmt(event: Mapping[str, Any]) -> str:
     plain = _PLAIN.fullmatch
     return " ".join(
         [
-            f"{_field_name(name)}={value if type(value) is str and plain(value) else _logfmt_value(value)}"
+            _field_start(name)
+            + (value if type(value) is str and (value.isalnum() or plain(value)) else _logfmt_value(value))
             for name, value in event.items()
         ]
     )
 
 
 @lru_cache(maxsize=1024)
-def _field_name(name: str) -> str:
-    return _NO_NAME.sub("_", name)
+def _field_start(name: str) -> str:
+    return _NO_NAME.sub("_", name) + "="
 
 
 def _logfmt_value(value: object) -> str:
@@ -187,6 +196,8 @@ def _logfmt_value(value: object) -> str:
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if not text:
+        return '""'
     if _BARE.fullmatch(text) and not _UNSAFE.search(text):
         return text
     # JSON escapes the controls below blank by itself; the rest of the unsafe ones here.
