@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -157,3 +158,57 @@ async def test_the_last_state_is_dated_by_the_poll_that_confirmed_it(bot: BotRel
     await bot.telegram.until(lambda: "cannot be reached" in answer.text)
     assert any(f"known at {answered_at - ago:%H:%M}." in answer.text for ago in (timedelta(), timedelta(minutes=1)))
     assert "DiskFull" in answer.text
+
+
+async def open_draft(bot: BotRelay, fake: FakeAlertmanager) -> Message:
+    """The question how long, below an alert."""
+    fake.put_alert(DISK)
+    message = await bot.fire(instance="db-1")
+    known = len(bot.messages)
+    await bot.press(message, "Silence")
+    await bot.telegram.until(lambda: len(bot.messages) > known)
+    return bot.messages[known]
+
+
+async def test_a_question_in_a_group_is_put_to_the_person_who_has_to_answer(
+    bot: BotRelay, fake: FakeAlertmanager
+) -> None:
+    draft = await open_draft(bot, fake)
+    await bot.press(draft, "Other…")
+    question = await bot.answer_to(draft.id)
+    assert question.text == "anna: How long? Reply with a duration such as 90m or 2d."
+    [mention] = question.entities
+    assert mention == {"type": "text_link", "offset": 0, "length": 4, "url": f"tg://user?id={ANNA}"}
+    assert json.loads(bot.telegram.calls("sendMessage")[-1].params["reply_markup"])["selective"]
+
+
+async def test_a_length_that_cannot_be_taken_is_asked_for_again(bot: BotRelay, fake: FakeAlertmanager) -> None:
+    draft = await open_draft(bot, fake)
+    await bot.press(draft, "Other…")
+    question = await bot.answer_to(draft.id)
+    again = await bot.ask(ANNA, "two hours", reply_to=question.id)
+    assert again.text.startswith("anna: “two hours” is no duration. For example: 90m\nHow long?")
+    again = await bot.ask(ANNA, "3d", reply_to=again.id)
+    assert "Your role may silence for 1d at most." in again.text
+    labels = await bot.ask(ANNA, "90m", reply_to=again.id)
+    assert "Preview" in captions(labels)
+
+
+async def test_which_cluster_is_meant_is_asked_while_one_does_not_answer(
+    tmp_path: Path, fake: FakeAlertmanager
+) -> None:
+    other = FakeAlertmanager(receiver="relay")
+    await other.start()
+    fake.put_alert(DISK)
+    async with asking(tmp_path, fake, other) as bot:
+        assert "Confirm" in captions(await bot.ask(ANNA, "/silence 1h alertname=DiskFull"))
+        await other.stop()
+        choice = await bot.ask(ANNA, "/silence 1h alertname=DiskFull")
+        assert captions(choice)[:2] == ["am-0 (1)", "am-1 (?)"]
+
+
+async def test_a_russian_chat_is_told_in_russian_what_cannot_be_read(tmp_path: Path, fake: FakeAlertmanager) -> None:
+    channels = {"chat": {"type": "telegram", "chat_id": CHAT, "language": "ru"}}
+    async with asking(tmp_path, fake, channels=channels) as bot:
+        for command in ("/silence 2ч a=b", "/stats 2ч"):
+            assert (await bot.ask(ANNA, command)).text.startswith("«2ч» — не длительность. Например: /")

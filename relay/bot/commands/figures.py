@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from relay import __version__
 from relay.alertmanager import AlertmanagerError
+from relay.bot.commands.written import read_length
 from relay.bot.desk import Desk
 from relay.bot.troubles import tell_trouble
-from relay.bot.values import Answer, Request, Sorry
+from relay.bot.values import Answer, Request
 from relay.clock import DAY, Millis
-from relay.durations import format_duration, parse_duration
+from relay.durations import format_duration
 from relay.store.overview import ChannelFigures, overview
 from relay.store.statistics import statistics
 
@@ -65,9 +66,6 @@ async def _cluster(desk: Desk, request: Request, name: str, last_webhook: Millis
 async def stats(desk: Desk, request: Request) -> Answer:
     stretch = DEFAULT_STRETCH
     if request.rest:
-        try:
-            stretch = parse_duration(request.rest)
-        except ValueError as error:
-            raise Sorry(f"{error}: /stats 7d") from None
+        stretch = read_length(request, request.rest, "/stats 7d")
     found = await desk.database.read(statistics, request.now - stretch)
     return desk.pages.show(request, "stats", figures=found, stretch=format_duration(stretch))

@@ -12,15 +12,15 @@ from relay.bot.commands import silence_events
 from relay.bot.commands import silence_pages as pages
 from relay.bot.commands.silence_bounds import EXAMPLE, ensure_allowed, next_morning
 from relay.bot.commands.subject import Subject, post_subject
+from relay.bot.commands.written import read_length
 from relay.bot.desk import Desk
 from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Request, Sorry, Tap
 from relay.clock import HOUR, Millis
-from relay.durations import parse_duration
 from relay.matchers import parse_matchers
 from relay.silencing import Choice, Plan, choices_of
 from relay.store.conversations import Draft, drafts_of, drop_draft, find_draft, note_question, save_draft
-from relay.text import one_line
+from relay.text import Entity, one_line, utf16_len
 
 KEEP: Millis = HOUR
 KIND = "silence"
@@ -62,7 +62,8 @@ async def command(desk: Desk, request: Request) -> Answer:
     ensure_allowed(desk, request, plan.ends(request.now))
     hits = await desk.silencer.hits(plan.matchers)
     hit = [name for name, count in hits if count]
-    if len(hits) == 1 or len(hit) == 1:
+    silent = any(count is None for _, count in hits)  # one that does not answer may have them too
+    if len(hits) == 1 or (len(hit) == 1 and not silent):
         plan = replace(plan, alertmanager=hit[0] if hit else hits[0][0])
     draft = await _keep(desk, request, _new(desk, request), plan)
     if not plan.alertmanager:
@@ -81,7 +82,8 @@ async def reply(desk: Desk, request: Request) -> Answer | None:
     if draft is None:
         return None
     async with desk.turns.of(draft.token):
-        return await _take_reply(desk, request, draft, Plan.from_json(draft.state))
+        now = await _asked(desk, request)
+        return await _take_reply(desk, request, now, Plan.from_json(now.state)) if now is not None else None
 
 
 async def _asked(desk: Desk, request: Request) -> Draft | None:
@@ -98,11 +100,10 @@ async def _take_reply(desk: Desk, request: Request, draft: Draft, plan: Plan) ->
         await _keep(desk, request, draft, plan)
         return await pages.preview(desk, request, draft, plan, edit=False)
     try:
-        length = parse_duration(request.rest)
-    except ValueError as error:
-        raise Sorry(str(error)) from None
-    plan = replace(plan, length=length, until=None, asked=None, asking="")
-    ensure_allowed(desk, request, plan.ends(request.now))
+        plan = replace(plan, length=read_length(request, request.rest, "90m"), until=None, asked=None, asking="")
+        ensure_allowed(desk, request, plan.ends(request.now))
+    except Sorry as problem:
+        return await _ask(desk, request, draft, "length", problem.text)
     await _keep(desk, request, draft, plan)
     return pages.labels(desk, request, draft, plan, edit=False)
 
@@ -133,10 +134,7 @@ async def _choose_length(desk: Desk, request: Request, draft: Draft, chosen: str
     if chosen == "m":
         plan = replace(plan, until=next_morning(request), length=None)
     else:
-        try:
-            plan = replace(plan, length=parse_duration(chosen), until=None)
-        except ValueError as error:
-            raise Sorry(str(error)) from None
+        plan = replace(plan, length=read_length(request, chosen, "1h"), until=None)
     ensure_allowed(desk, request, plan.ends(request.now))
     await _keep(desk, request, draft, plan)
     return pages.labels(desk, request, draft, plan, edit=True)
@@ -169,16 +167,20 @@ async def _ask_reason(desk: Desk, request: Request, draft: Draft, _rest: str) ->
     return await _ask(desk, request, draft, "reason")
 
 
-async def _ask(desk: Desk, request: Request, draft: Draft, what: str) -> Answer:
+async def _ask(desk: Desk, request: Request, draft: Draft, what: str, problem: str = "") -> Answer:
     _ = request.texts.gettext
     question = _("How long? Reply with a duration such as 90m or 2d.") if what == "length" else _("Why? Reply to this.")
-
     await _keep(desk, request, draft, replace(Plan.from_json(draft.state), asked=None, asking=what))
 
     async def sent(message_id: int) -> None:
         await desk.database.write(note_question, draft.token, message_id, request.now)
 
-    return Answer(text=question, asks=True, sent=sent)
+    name, text = request.person.name, f"{problem}\n{question}".strip()
+    if request.place.private:
+        return Answer(text=text, asks=True, sent=sent)
+    # In a group Telegram offers the reply to whom the text mentions; the message that it answers is our own.
+    mention = Entity(type="text_link", offset=0, length=utf16_len(name), url=f"tg://user?id={request.person.id}")
+    return Answer(text=f"{name}: {text}", entities=[mention], asks=True, sent=sent)
 
 
 async def _cancel(desk: Desk, request: Request, draft: Draft, _rest: str) -> Answer:
@@ -261,8 +263,8 @@ def _parse(request: Request) -> Plan:
     _ = request.texts.gettext
     text, _dashes, reason = request.rest.partition(" -- ")
     first, *rest = _TOKEN.findall(text) or [""]
+    length = read_length(request, first, EXAMPLE)
     try:
-        length = parse_duration(first)
         matchers = parse_matchers(" ".join(rest)) if text.count("{") else [
             matcher for token in rest for matcher in parse_matchers(token.rstrip(","))
         ]  # fmt: skip

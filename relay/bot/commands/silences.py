@@ -12,6 +12,7 @@ from relay.bot.commands import silence_pages as pages
 from relay.bot.commands.lists import group
 from relay.bot.commands.silence_bounds import ensure_allowed
 from relay.bot.commands.silence_events import Deed
+from relay.bot.commands.written import read_length
 from relay.bot.desk import Desk
 from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Button, Request, Sorry, Tap
@@ -50,10 +51,7 @@ async def unsilence(desk: Desk, request: Request) -> Answer:
 async def extend(desk: Desk, request: Request) -> Answer:
     code, _blank, written = request.rest.partition(" ")
     one = await _find(desk, request, code, "/extend skzrpt 2h")
-    try:
-        length = parse_duration(written)
-    except ValueError as error:
-        raise Sorry(f"{error}: /extend {one_line(code, 40)} 2h") from None
+    length = read_length(request, written, f"/extend {one_line(code, 40)} 2h")
     return await _extend(desk, request, one, length)
 
 
