@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from relay import logs, planning
 from relay.clock import SECOND, Millis
@@ -14,7 +14,7 @@ from relay.delivery.digest_books import DigestAttempt, DigestBooks
 from relay.delivery.digest_calls import call_of, shown_already, standing_of
 from relay.delivery.digest_layouts import DigestLayouts
 from relay.notification import Channel, DeliveryError, Sent
-from relay.notification_digest import DigestView
+from relay.notification_digest import DigestLayout, DigestView
 from relay.planning import Allowance, Backlog, DigestStep, Later, Storm
 from relay.store.digests import (
     AFTER,
@@ -27,6 +27,7 @@ from relay.store.digests import (
     note_own,
     open_digest,
     promote,
+    release,
     save_digest,
 )
 from relay.store.leases import Lease
@@ -205,7 +206,9 @@ class Digests:
         view = await self._layouts.view(row)
         if not view.entries and row.head is None:
             return await self._is_over(row, lease)
-        layout = await self._layouts.lay_out(row, channel, view, now)
+        layout = await self._laid_out(row, self._layouts.lay_out(row, channel, view, now), lease)
+        if layout is None:
+            return True
         step = planning.plan_digest(standing_of(row), layout, removes=channel.capabilities.removes, now=now)
         if isinstance(step, DigestStep):
             await self._make(DigestAttempt(row, channel, view, layout, step, lease))
@@ -231,11 +234,24 @@ class Digests:
             news = any(entry.waiting is not None for entry in view.entries)
             step = planning.plan_summary(standing, news=news, now=now)
         if isinstance(step, DigestStep):
-            layout = await asyncio.to_thread(channel.lay_out, view, now, plain=row.plain)
-            await self._make(DigestAttempt(row, channel, view, layout, step, lease))
+            layout = await self._laid_out(row, asyncio.to_thread(channel.lay_out, view, now, plain=row.plain), lease)
+            if layout is not None:
+                await self._make(DigestAttempt(row, channel, view, layout, step, lease))
             return True
         self._let_rest(row, step, now)
         return False
+
+    async def _laid_out(
+        self, row: DigestRow, layout: Coroutine[Any, Any, DigestLayout], lease: Lease
+    ) -> DigestLayout | None:
+        """None: it cannot be rendered. Its incidents go their own way, since to try it again and again would stop them."""
+        try:
+            return await layout
+        except Exception:  # noqa: BLE001  whatever it is, it concerns this digest alone
+            self._around.metrics.errors.labels("delivery").inc()
+            self._log.exception("digest cannot be rendered", channel=row.channel, digest=row.id)
+            await self._around.database.write(release, row, self._around.clock(), lease)
+            return None
 
     async def _is_over(self, row: DigestRow, lease: Lease) -> bool:
         over = replace(row, state=OVER, ended_at=row.ended_at or self._around.clock())

@@ -62,7 +62,7 @@ class DigestBooks:
         row, shown = stand_after(attempt, call, sent, now, appending=appending)
         if sent.retry_recipients:
             self._wait(row, retry.jitter(row.attempts + 1, retry.LONGEST, self._around.rng))
-        self._pauses.lift(channel.name)
+        self._pauses.worked(channel.name)
 
         def work(conn: Connection) -> None:
             absorb(conn, row, shown, attempt.lease, appending=appending)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from relay.notification import DeliveryError
 from relay.store.destinations import pauses_channel
 
+OWN_FAULT = 2
+"""So often others of its channel must have gone through meanwhile for a post's failures to count as its own."""
+MOST_SUSPECTS = 100
+
 
 class Pauses:
-    """Of one destination, in monotonic seconds. After each pause one post probes.
+    """Of one destination, in monotonic seconds. After each pause one post probes, each time another one if there are any.
 
     What a platform refuses for good may be a matter of one channel alone, such as a topic that was deleted from a chat:
     the others of that chat go on. A restart forgets the pauses and so probes at once: people restart after they have
@@ -20,6 +24,8 @@ class Pauses:
         self._failures = 0
         self._until = 0.0
         self._until_by_channel: dict[str, float] = {}
+        self._failed: dict[int, str] = {}  # posts, with their channels, since that has last taken something
+        self._suspects: dict[int, int] = {}  # post -> how often others have gone through where it had failed
 
     def free(self, channels: Iterable[str], now: float) -> list[str]:
         """The channels that may be tried."""
@@ -43,6 +49,32 @@ class Pauses:
             self._until_by_channel[channel] = until
         else:
             self._until = until
+
+    @property
+    def failed(self) -> Collection[int]:
+        """Posts that others go before: what looks like a failure of the destination may be one of this post alone."""
+        return tuple(self._failed)
+
+    def judge(self, error: DeliveryError, post_id: int, channel: str) -> DeliveryError:
+        """The failure as it is; or as the post's own, if the channel has taken others each time that this one failed."""
+        if not pauses_channel(error) or error.reason in ("rate_limited", "unauthorized"):
+            return error
+        if self._suspects.get(post_id, 0) >= OWN_FAULT:
+            return DeliveryError(error.reason, error.detail, scope="post", retry_after=error.retry_after)
+        self._failed[post_id] = channel
+        return error
+
+    def worked(self, channel: str, post_id: int | None = None) -> None:
+        """The channel took something, of that post."""
+        if post_id is not None:
+            self._failed.pop(post_id, None)
+            self._suspects.pop(post_id, None)
+        for failed in [one for one, where in self._failed.items() if where == channel]:
+            del self._failed[failed]
+            self._suspects[failed] = self._suspects.pop(failed, 0) + 1
+        for oldest in list(self._suspects)[:-MOST_SUSPECTS]:
+            del self._suspects[oldest]
+        self.lift(channel)
 
     def lift(self, channel: str) -> None:
         """The channel works, or a person says so."""

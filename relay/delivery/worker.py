@@ -12,7 +12,7 @@ from relay.delivery.bookkeeper import Attempt, Bookkeeper
 from relay.delivery.budget import Budget
 from relay.delivery.digest import Digests
 from relay.delivery.pauses import Pauses
-from relay.notification import Channel, DeliveryError, Kind, Notice, Sent
+from relay.notification import Channel, Content, DeliveryError, IncidentView, Kind, Notice, Sent
 from relay.store.database import StoreUnavailable
 from relay.store.digests import look
 from relay.store.leases import Lease, LeaseLost
@@ -88,7 +88,12 @@ class Worker:
             await self._pause(1.0 if free else min(self.pauses.wait(self.channels, now), LOOK_EVERY))
             return
         seen = await self._around.database.read(
-            look, free, self._around.clock(), several=self._around.several, appending=self._digests.appending
+            look,
+            free,
+            self._around.clock(),
+            several=self._around.several,
+            appending=self._digests.appending,
+            after=self.pauses.failed,
         )
         with self._around.keeper.using(lease):
             if await self._digests.turn(seen, lease):
@@ -109,7 +114,7 @@ class Worker:
     async def _serve(self, due: Due, lease: Lease, keep: int) -> bool:
         """One step of a post, which leaves `keep` tokens; whether a message that rings went out."""
         channel, now = self.channels[due.post.channel], self._around.clock()
-        overflows = channel.overflows(due.view)
+        overflows = self._overflows(channel, due.view)
         step = planning.plan(_state(due.post), due.view, channel.capabilities, overflows=overflows, now=now)
         if not isinstance(step, planning.Step):
             until = step.at if isinstance(step, planning.Later) else None
@@ -127,8 +132,9 @@ class Worker:
     async def _attempt(self, attempt: Attempt) -> bool:
         """Whether the destination took it."""
         notice, channel = attempt.notice, attempt.channel
-        many = len(notice.view.alerts) > MANY_ALERTS
-        content = await asyncio.to_thread(channel.render, notice) if many else channel.render(notice)
+        content = await self._rendered(attempt)
+        if content is None:
+            return False
         if notice.kind is Kind.EDIT and content.fingerprint == attempt.post.fingerprint:
             await self._books.note_unchanged(attempt)
             return False
@@ -145,14 +151,37 @@ class Worker:
         await asyncio.shield(self._settle(attempt, outcome, content.fingerprint))
         return isinstance(outcome, Sent)
 
+    @staticmethod
+    def _overflows(channel: Channel, view: IncidentView) -> bool:
+        try:
+            return channel.overflows(view)
+        except Exception:  # noqa: BLE001  the message cannot be rendered either, and that is told
+            return False
+
+    async def _rendered(self, attempt: Attempt) -> Content | None:
+        """None: it cannot be. Then it is a dead letter, since to try it again and again would hold up all others."""
+        notice, channel = attempt.notice, attempt.channel
+        try:
+            if len(notice.view.alerts) > MANY_ALERTS:
+                return await asyncio.to_thread(channel.render, notice)
+            return channel.render(notice)
+        except Exception as error:  # noqa: BLE001  whatever it is, it concerns this message alone
+            self._around.metrics.errors.labels("delivery").inc()
+            self._log.exception("message cannot be rendered", channel=channel.name, group=notice.view.code)
+            why = DeliveryError("template", f"{type(error).__name__}: {error}", scope="post", permanent=True)
+            await asyncio.shield(self._books.failed(attempt, why, failures=0))
+            return None
+
     async def _settle(self, attempt: Attempt, outcome: Sent | DeliveryError, fingerprint: str) -> None:
+        channel, post = attempt.channel.name, attempt.post.id
         if isinstance(outcome, Sent):
-            self.pauses.lift(attempt.channel.name)
+            self.pauses.worked(channel, post)
             await self._books.succeeded(attempt, outcome, fingerprint)
             return
-        pause = await self._books.failed(attempt, outcome, self.pauses.count(outcome))
+        error = self.pauses.judge(outcome, post, channel)
+        pause = await self._books.failed(attempt, error, self.pauses.count(error))
         if pause is not None:
-            self.pauses.pause(attempt.channel.name, outcome, self._around.monotonic() + pause / SECOND)
+            self.pauses.pause(channel, error, self._around.monotonic() + pause / SECOND)
 
 
 def _state(post: PostRow) -> planning.PostState:

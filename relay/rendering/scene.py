@@ -15,7 +15,8 @@ STEPS = 2_000_000
 TEXT_LIMIT = 1_000_000
 """Characters of one rendering, where the notice's alerts do not ask for more."""
 
-TEXT_PER_ALERT = 2_000
+TEXT_PER_ALERT = 10_000
+"""The built-in body of an `http` channel has all labels and annotations of each."""
 
 
 class TooMuchWork(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from relay.notification_digest import DigestEntry
 from relay.severity import Severity
 from relay.store.leases import Lease, check
 from relay.store.posts import Due, Idle, is_ready, live_posts, newest_revision, next_due
-from relay.store.schema import digests, posts
+from relay.store.schema import digests, incidents, posts
 
 STORM, CLOSING, AFTER, OVER, REFUSED = "storm", "closing", "after", "over", "refused"
 """On; over, with a file to send; over, kept true while something fires; done; not taken by the platform."""
@@ -78,21 +78,36 @@ class Look:
         return tuple(row for row in self.digests if row.state == STORM)
 
 
-def look(conn: Connection, channels: Sequence[str], now: Millis, *, several: bool, appending: bool) -> Look:
+def look(
+    conn: Connection,
+    channels: Sequence[str],
+    now: Millis,
+    *,
+    several: bool,
+    appending: bool,
+    after: Collection[int] = (),
+) -> Look:
     """The post to serve and, if there is more than a few or a digest already, what a digest must know.
 
-    `appending`: each change is a message of its own there.
+    Args:
+        conn: the transaction.
+        channels: those that may be served now.
+        now: the time.
+        several: name the cluster in texts.
+        appending: each change is a message of its own there.
+        after: posts that come after all others, and after what a storm has to tell.
     """
     rows = living_digests(conn, channels, now)
     stale = _stale(conn, [row.id for row in rows])
     if any(row.state == STORM for row in rows):
         only = [~_loud(appending=appending), _shown_alone()]
-        quiet = next_due(conn, channels, now, several=several, only=only)
-        urgent = next_due(conn, channels, now, several=several, only=[posts.c.rank >= RING + Severity.CRITICAL])
+        quiet = next_due(conn, channels, now, several=several, only=only, after=after)
+        alone = [posts.c.rank >= RING + Severity.CRITICAL, posts.c.id.not_in(after)]
+        urgent = next_due(conn, channels, now, several=several, only=alone)
         crowd = _crowd(conn, channels, now, appending=appending)
         return Look(quiet, rows, urgent if isinstance(urgent, Due) else None, crowd, stale)
     held = [row.id for row in rows if row.state in (CLOSING, AFTER)]
-    due = next_due(conn, channels, now, several=several, only=[_served_alone(held)] if held else ())
+    due = next_due(conn, channels, now, several=several, only=[_served_alone(held)] if held else (), after=after)
     if isinstance(due, Idle) or not due.crowded or any(row.state == REFUSED for row in rows):
         return Look(due, rows, stale=stale)
     return Look(due, rows, crowd=_crowd(conn, channels, now, appending=appending), stale=stale)
@@ -216,10 +231,18 @@ def promote(conn: Connection, row: DigestRow, matters: Sequence[int], now: Milli
 
 
 def release(conn: Connection, row: DigestRow, now: Millis, lease: Lease | None) -> None:
-    """The platform does not take this digest: its posts go their own way, none of them is lost."""
+    """The platform does not take this digest: its posts go their own way, none of them is lost.
+
+    What it has told of one needs no sound any more, and no message at all if that was the end.
+    """
     save_digest(conn, replace(row, state=REFUSED, ended_at=now), lease)
-    mine = posts.c.digest_id == row.id
-    conn.execute(update(posts).where(mine, posts.c.remote.is_(None)).values(digest_id=None, due_at=now, since=now))
+    told = posts.c.announced_rev >= newest_revision()
+    is_open = select(incidents.c.id).where(incidents.c.id == posts.c.incident_id, incidents.c.closed_at.is_(None))
+    missing = or_(~told, is_open.correlate(posts).exists())
+    mine = (posts.c.digest_id == row.id, posts.c.remote.is_(None), missing)
+    quiet = case((posts.c.announced_rev > 0, True), else_=posts.c.quiet)
+    alone = {"digest_id": None, "due_at": now, "since": now, "quiet": quiet}
+    conn.execute(update(posts).where(*mine).values(alone))
 
 
 def note_own(conn: Connection, row: DigestRow, post_id: int, digest_id: int | None, lease: Lease | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -39,11 +39,8 @@ class Idle:
     until: Millis | None
 
 
-_FIRST = (
-    select(*[posts.c[field.name] for field in fields(PostRow)])
-    .order_by(posts.c.since - posts.c.rank * RANK_WORTH, posts.c.id)
-    .limit(CROWD)
-)
+_ORDER = (posts.c.since - posts.c.rank * RANK_WORTH, posts.c.id)
+_FIRST = select(*[posts.c[field.name] for field in fields(PostRow)]).order_by(*_ORDER).limit(CROWD)
 
 
 def next_due(
@@ -53,6 +50,7 @@ def next_due(
     *,
     several: bool,
     only: Sequence[ColumnElement[bool]] = (),
+    after: Collection[int] = (),
 ) -> Due | Idle:
     """The post of these channels that should be served first.
 
@@ -62,8 +60,10 @@ def next_due(
         now: the time.
         several: name the cluster in texts.
         only: further conditions.
+        after: posts that come after all others.
     """
-    rows = conn.execute(_FIRST.where(*live_posts(channels), is_ready(now), *only)).all()
+    first = _FIRST.order_by(None).order_by(posts.c.id.in_(after), *_ORDER) if after else _FIRST
+    rows = conn.execute(first.where(*live_posts(channels), is_ready(now), *only)).all()
     if not rows:
         return Idle(conn.execute(select(func.min(posts.c.due_at)).where(*live_posts(channels), *only)).scalar())
     post = PostRow(**rows[0]._asdict())

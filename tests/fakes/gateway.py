@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -54,10 +54,11 @@ class Answer:
 
 
 class FakeGateway:
-    """The service. `script` is answered in order, then everything with 200; `journal` keeps the requests."""
+    """The service. `script` is answered in order, then everything as `judge` says; `journal` keeps the requests."""
 
     def __init__(self) -> None:
         self.script: deque[Answer] = deque()
+        self.judge: Callable[[Request], Answer] = lambda _: Answer()
         self.journal: list[Request] = []
         self.arrived = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -87,9 +88,10 @@ class FakeGateway:
         assert task is not None
         self._open.add(task)
         try:
-            self.journal.append(await _read(reader))
+            request = await _read(reader)
+            self.journal.append(request)
             self.arrived.set()
-            await self._answer(self.script.popleft() if self.script else Answer(), writer)
+            await self._answer(self.script.popleft() if self.script else self.judge(request), writer)
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the client left, or we stop
         finally:

@@ -393,3 +393,21 @@ async def test_what_fires_after_the_storm_rings_though_the_digest_still_shows_it
         ("🔴 Critical: Alert11 · service-4 · eu · node-0011", False),
         ("🔴 Critical: Alert12 · service-5 · eu · node-0012", False),
     ]
+
+
+async def test_a_digest_that_is_refused_after_the_storm_leaves_what_fires_without_a_sound_and_nothing_else(
+    storm: Storm,
+) -> None:
+    storm.fires(range(100, 130), at=1)
+    storm.resolves(range(120, 130), at=100)
+    await storm.simulation.run(400)
+    told = len(storm.messages)
+    refusal = {"ok": False, "error_code": 400, "description": "Bad Request: something about digests"}
+    storm.telegram.fail_next("editMessageText", status=400, body=refusal)
+    storm.resolves([119], at=410)
+    await storm.simulation.run(600)
+    own = sum("Error" in one.text for one in storm.messages[:told])
+    assert [one.silent for one in storm.messages[told:]] == [True] * (20 - own)
+    assert [one.text for one in storm.messages[told:] if "Resolved" in one.text.splitlines()[0]] == [
+        one.text for one in storm.messages[told:] if "node-0119" in one.text
+    ]
