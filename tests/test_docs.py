@@ -90,6 +90,15 @@ def test_every_page_of_the_docs_can_be_reached_from_the_index() -> None:
     assert [str(page.relative_to(ROOT)) for page in missing] == []
 
 
+FOLDERS = "relay|tests|docs|templates|tools|bench|deploy|docker|grafana|prometheus|alertmanager"
+
+
+@pytest.mark.parametrize("page", markdown.pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(rf"`((?:{FOLDERS})/[\w./-]+)(?:::\w+)?`", page.read_text(encoding="utf-8"))
+    assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []
+
+
 # -- configs -------------------------------------------------------------------------------------------------------------
 
 
