@@ -35,6 +35,8 @@ COMPOSE: Mapping[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 ELSEWHERE = {
     "amtool",
     "prometheus-alertmanager",
+    "python3",
+    "/opt/relay/bin/pip",
     "df",
     "journalctl",
     "cp",
