@@ -99,8 +99,8 @@ class Chores:
             matchers=format_matchers(silence.matchers),
         )
         topic = None if seat.topic == 1 else seat.topic
-        await self._messenger.deliver(Spot(request.place.chat_id, topic), answer, message_id=None)
-        await self._desk.database.write(remember_told, key, now)
+        if await self._messenger.deliver(Spot(request.place.chat_id, topic), answer, message_id=None):
+            await self._desk.database.write(remember_told, key, now)
 
 
 def _lease(name: str) -> str:

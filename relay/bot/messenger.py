@@ -101,14 +101,17 @@ class Messenger:
             self._log.warning("tap not answered", error=f"{type(error).__name__}: {error}")
         return True
 
-    async def deliver(self, spot: Spot, answer: Answer, *, message_id: int | None) -> None:
-        """Sends an answer, in reply to `message_id`, or makes that message look like it."""
+    async def deliver(self, spot: Spot, answer: Answer, *, message_id: int | None) -> bool:
+        """Sends an answer, in reply to `message_id`, or makes that message look like it; whether Telegram took it."""
         try:
             shown = await self._show(spot, answer, message_id)
             if answer.later is not None and shown is not None:
                 await self._follow(spot, answer.later, shown)
         except Exception as error:  # noqa: BLE001  aiogram, aiohttp and proxies let a dozen kinds through
             self._log.warning("answer not sent", chat=spot.chat_id, error=f"{type(error).__name__}: {error}")
+            return False
+        else:
+            return True
         finally:
             if answer.later is not None:
                 answer.later.cancel()

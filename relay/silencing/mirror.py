@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 
-from relay.alertmanager import Alertmanager, SilenceNotFound
+from relay import logs
+from relay.alertmanager import Alertmanager, AlertmanagerRefused, SilenceNotFound
 from relay.clock import MINUTE, SECOND, Clock, Millis
 from relay.matchers import Matcher
 from relay.store.database import Database
@@ -31,6 +32,8 @@ class AckMirror:
         self._client = client
         self._database = database
         self._clock = clock
+        self._refused: set[int] = set()  # what was told already
+        self._log = logs.get("silencing")
 
     async def keep(self) -> bool:
         """One round; whether a silence was made or ended. Raises `AlertmanagerError` and `StoreUnavailable`."""
@@ -39,6 +42,7 @@ class AckMirror:
         mirrors = {one.episode_id: one for one in await self._database.read(mirrors_of, name)}
         if not acked and not mirrors:
             return False
+        self._refused &= acked.keys()
         firing = await self._firing(acked.values())
         wanted = {id_: one for id_, one in acked.items() if one.fingerprint in firing}
         changed = False
@@ -47,7 +51,7 @@ class AckMirror:
                 await self._end(mirror)
                 changed = True
         for id_, episode in wanted.items():
-            changed |= await self._hold(episode, mirrors.get(id_))
+            changed |= await self._hold_if_taken(episode, mirrors.get(id_))
         return changed
 
     async def _firing(self, acked: Collection[AckedEpisode]) -> frozenset[str]:
@@ -55,6 +59,18 @@ class AckMirror:
         if not acked:
             return frozenset()
         return frozenset(alert.fingerprint for alert in await self._client.alerts_matching(()))
+
+    async def _hold_if_taken(self, episode: AckedEpisode, mirror: Mirror | None) -> bool:
+        """One silence that Alertmanager refuses (a label name it does not know) must not take the others along."""
+        try:
+            return await self._hold(episode, mirror)
+        except AlertmanagerRefused as error:
+            if error.status >= 500:
+                raise
+            if episode.id not in self._refused:
+                self._log.warning("an ack is not mirrored", error=str(error), fingerprint=episode.fingerprint)
+            self._refused.add(episode.id)
+            return False
 
     async def _hold(self, episode: AckedEpisode, mirror: Mirror | None) -> bool:
         now = self._clock()

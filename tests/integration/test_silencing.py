@@ -108,6 +108,19 @@ async def test_a_mirror_that_somebody_ended_is_left_so(mirrored: Mirrored) -> No
     assert await mirrored.client.silences() == ()
 
 
+async def test_an_ack_that_alertmanager_refuses_to_silence_takes_no_other_along(mirrored: Mirrored) -> None:
+    await mirrored.fire()
+    await mirrored.state.post(wire_alert("Other", starts=mirrored.state.clock()), key="other")
+    mirrored.fake.put_alert({"alertname": "Other", "severity": "critical"})
+    others = ("main", str(wire_alert("Other")["fingerprint"]))
+    await mirrored.state.database.write(mirrored.acker.ack, [mirrored.identity, others], "anna")
+    mirrored.fake.script.answer(400, b'"invalid label name"', path="silences", method="POST")
+    assert await mirrored.mirror.keep()
+    assert len(await mirrored.client.silences()) == 1
+    assert await mirrored.mirror.keep()  # and it is tried again
+    assert len(await mirrored.client.silences()) == 2
+
+
 def test_one_alert_offers_its_labels_without_those_that_a_restart_changes() -> None:
     alert = make_alert_view(labels={"pod": "web-7f9c", "replica": "a"})
     on = {choice.name for choice in choices_of([alert]) if choice.on}
