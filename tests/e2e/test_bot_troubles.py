@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from relay.clock import HOUR, system_clock, to_datetime
+from relay.clock import HOUR, MINUTE, system_clock, to_datetime
 from relay.demo.alertmanager import FakeAlertmanager
 from relay.demo.telegram import Message
 from relay.matchers import Matcher
-from tests.bot_relay import ANNA, BORIS, CHAT, VERA, BotRelay, captions, open_bot_relay
+from tests.bot_relay import ANNA, BORIS, CHAT, VERA, BotRelay, captions, code_in, open_bot_relay
 
 DISK = {"alertname": "DiskFull", "severity": "critical", "instance": "db-1"}
 
@@ -212,3 +213,91 @@ async def test_a_russian_chat_is_told_in_russian_what_cannot_be_read(tmp_path: P
     async with asking(tmp_path, fake, channels=channels) as bot:
         for command in ("/silence 2ч a=b", "/stats 2ч"):
             assert (await bot.ask(ANNA, command)).text.startswith("«2ч» — не длительность. Например: /")
+
+
+async def test_a_silence_that_was_made_is_shown_even_if_the_history_cannot_be_written(
+    bot: BotRelay, fake: FakeAlertmanager
+) -> None:
+    made = await bot.ask(ANNA, "/silence 1h alertname=DiskFull")
+    await bot.relay.database.write(lambda conn: conn.execute(text("ALTER TABLE history RENAME TO lost")))
+    try:
+        await bot.press(made, "Confirm")
+        await bot.telegram.until(lambda: "Undo" in captions(made))
+    finally:
+        await bot.relay.database.write(lambda conn: conn.execute(text("ALTER TABLE lost RENAME TO history")))
+    assert states(fake) == [True]
+
+
+async def test_a_note_that_telegram_did_not_take_is_told_later(bot: BotRelay, fake: FakeAlertmanager) -> None:
+    fake.put_alert(DISK)
+    await bot.fire(instance="db-1")
+    id_ = await make_silence(bot)
+    fake.silences[id_].starts_at -= 3 * HOUR
+    fake.silences[id_].ends_at -= HOUR - 10 * MINUTE
+    bot.telegram.fail_next("sendMessage", status=502, body="<html>Bad Gateway</html>")
+    bot.clock.by = 31_000  # the next round looks at silences
+    await bot.telegram.until(lambda: not bot.telegram.faults)
+    assert not any("still fires" in one.text for one in bot.messages)
+    bot.clock.by = 62_000
+    await bot.telegram.until(lambda: any("still fires" in one.text for one in bot.messages))
+
+
+async def test_a_note_may_stand_on_the_next_line(bot: BotRelay) -> None:
+    message = await bot.fire()
+    assert (await bot.ask(ANNA, f"/ack {code_in(message)}\nlooking")).text == "anna has it: DiskFull"
+    await bot.telegram.until(lambda: "looking" in message.text)
+
+
+async def test_details_without_alertmanager_say_so_and_show_the_silence_as_it_was_known(
+    bot: BotRelay, fake: FakeAlertmanager
+) -> None:
+    fake.put_alert(DISK)
+    message = await bot.fire(instance="db-1")
+    await make_silence(bot)
+    await bot.relay._refresh("am-0")
+    assert "until" in (await bot.ask(VERA, f"/alert {code_in(message)}")).text
+    await fake.stop()
+    details = await bot.ask(VERA, f"/alert {code_in(message)}")
+    assert "⚠️ Alertmanager am-0 cannot be reached: " in details.text
+    assert "silenced until" in details.text
+    assert "anna" in details.text
+
+
+async def test_a_name_that_fires_in_two_clusters_is_offered_once_for_each(
+    tmp_path: Path, fake: FakeAlertmanager
+) -> None:
+    other = FakeAlertmanager(receiver="relay")
+    await other.start()
+    try:
+        async with asking(tmp_path, fake, other) as bot:
+            fake.put_alert(DISK)
+            for number in (1, 2):
+                other.put_alert({**DISK, "instance": f"db-{number}"})
+            question = await bot.ask(ANNA, "/silence")
+            assert sorted(captions(question)) == ["DiskFull ×1 · am-0", "DiskFull ×2 · am-1"]
+            await bot.press(question, "DiskFull ×2 · am-1")
+            draft = await bot.answer_to(question.id)
+            await bot.press(draft, "1h")
+            await bot.telegram.until(lambda: "Preview" in captions(draft))
+            await bot.press(draft, "Preview")
+            await bot.telegram.until(lambda: "This hits 2 firing alerts now." in draft.text)
+            assert "am-1" in draft.text
+    finally:
+        await other.stop()
+
+
+async def test_the_page_of_a_name_counts_that_name_and_leads_back_when_it_is_over(
+    bot: BotRelay, fake: FakeAlertmanager
+) -> None:
+    for number in range(20):
+        fake.put_alert({**DISK, "instance": f"db-{number}"})
+    load = {"alertname": "HighLoad", "severity": "warning"}
+    fake.put_alert(load)
+    listing = await bot.ask(VERA, "/alerts")
+    await bot.press(listing, "HighLoad ×1", VERA)
+    await bot.telegram.until(lambda: "All names" in captions(listing))
+    assert listing.text.startswith("1 alert · warning 1\n")
+    fake.end_alert(load)
+    await bot.press(listing, "Refresh", VERA)
+    await bot.telegram.until(lambda: "All names" not in captions(listing))
+    assert listing.text.startswith("20 alerts · critical 20 · 1/3\n")

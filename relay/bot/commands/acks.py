@@ -17,9 +17,9 @@ Deed = Literal["ack", "unack"]
 
 
 async def ack(desk: Desk, request: Request) -> Answer:
-    code, _, note = request.rest.partition(" ")
+    code, *note = request.rest.split(maxsplit=1) or [""]
     subject = await find_subject(desk, request, code, "/ack kzrpt looking at it")
-    outcome = await write(desk, request, "ack", subject, note=note.strip())
+    outcome = await write(desk, request, "ack", subject, note="".join(note))
     return Answer(text=_said(request, "ack", outcome, subject, own=False))
 
 

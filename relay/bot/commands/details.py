@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from relay.alertmanager import AlertmanagerError, Silence, alert_link
 from relay.bot.commands.subject import Subject, find_subject, post_subject
 from relay.bot.desk import Desk
+from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Button, Request, Tap
-from relay.ids import short_code
+from relay.silencing import silence_code
 from relay.store.chronicle import timeline
 from relay.store.database import Connection
 from relay.store.rows import HistoryRow
@@ -36,7 +37,7 @@ async def show(
     desk: Desk, request: Request, subject: Subject, *, rows: Sequence[Sequence[Button]] = (), edit: bool = False
 ) -> Answer:
     events = await desk.database.read(_events, subject)
-    silences = await _silences(desk, subject)
+    silences, trouble = await _silences(desk, request, subject)
     return desk.pages.show(
         request,
         "alert",
@@ -44,7 +45,8 @@ async def show(
         rows=rows,
         edit=edit,
         events=[(event.at, describe(event, request.texts.gettext)) for event in events],
-        silences=[(silence, silence_code(subject.view.alertmanager, silence)) for silence in silences],
+        silences=[(silence, silence_code(subject.view.alertmanager, silence.id)) for silence in silences],
+        trouble=trouble,
         links=_links(subject),
     )
 
@@ -56,20 +58,16 @@ def _events(conn: Connection, subject: Subject) -> list[HistoryRow]:
     return timeline(conn, alert_ids=ids, incident_ids=[view.id] if view.id else [], limit=MAX_EVENTS)
 
 
-async def _silences(desk: Desk, subject: Subject) -> list[Silence]:
-    """The silences that hold an alert of it now; none if Alertmanager cannot be asked."""
+async def _silences(desk: Desk, request: Request, subject: Subject) -> tuple[list[Silence], str]:
+    """The silences that hold an alert of it now, and why Alertmanager could not be asked."""
     client = desk.clusters.get(subject.view.alertmanager)
     if client is None or not subject.view.firing:
-        return []
+        return [], ""
     try:
         silences = await client.silences(states={"active"})
-    except AlertmanagerError:
-        return []
-    return [one for one in silences if any(one.mutes(alert.labels) for alert in subject.view.firing)]
-
-
-def silence_code(alertmanager: str, silence: Silence) -> str:
-    return "s" + short_code(alertmanager, silence.id)
+    except AlertmanagerError as error:
+        return [], tell_trouble(error, request.texts)
+    return [one for one in silences if any(one.mutes(alert.labels) for alert in subject.view.firing)], ""
 
 
 def _links(subject: Subject) -> list[tuple[str, str]]:

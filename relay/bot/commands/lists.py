@@ -32,7 +32,7 @@ _ACTION = re.compile(r"([pn])([a-z]{5})?(\d{1,4})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Alerts of one name. `severity` is the worst, `since` the newest."""
+    """Alerts of one name. `severity` is the worst, `first` the newest of that."""
 
     name: str
     key: str
@@ -101,10 +101,12 @@ async def _page(
     wanted = _read(str(view.state["filter"]), str(view.state["who"]), frozenset(view.state["scope"]))
     picture = await ask()
     found = await picture.narrowed(wanted)
+    if leaf.group:
+        of_name = [one for one in found if _key(one.name) == leaf.group]
+        found, leaf = (of_name, leaf) if of_name else (found, Leaf())  # a name that is gone leads back to all
     groups = group(found) if not leaf.group and len(found) > PER_PAGE else []
     grouped = 1 < len(groups) < len(found)
-    shown = [one for one in found if not leaf.group or _key(one.name) == leaf.group]
-    items: Sequence[Found | Group] = groups if grouped else shown
+    items: Sequence[Found | Group] = groups if grouped else found
     last = max((len(items) - 1) // PER_PAGE, 0)
     number = min(leaf.number, last)
     page = items[number * PER_PAGE : (number + 1) * PER_PAGE]

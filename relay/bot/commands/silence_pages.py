@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from relay.alertmanager import AlertmanagerError
 from relay.alertmanager.guard import ANY_VALUE, FITS_ABSENT, NO_MATCHER, ONLY_NEGATIVE
-from relay.bot.commands.lists import group
 from relay.bot.commands.silence_bounds import EXAMPLE, longest, next_morning
 from relay.bot.desk import Desk
 from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Button, Request
 from relay.clock import DAY, HOUR, MINUTE
 from relay.durations import format_duration
+from relay.ids import short_code
 from relay.matchers import format_matchers
-from relay.queries import parse_filter
+from relay.queries import Found, parse_filter
 from relay.silencing import Plan, Standing
 from relay.store.conversations import Draft, View, save_view
 from relay.text import one_line
@@ -152,11 +153,32 @@ async def standing(
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """What one button of `/silence` offers: the alerts of a name, those of one cluster, as a silence is."""
+
+    alertmanager: str
+    name: str
+    key: str
+    alerts: Sequence[Found]
+
+
+def picks_of(found: Sequence[Found]) -> list[Pick]:
+    """In the order of their first alerts, which is that of severity and age."""
+    picks: dict[tuple[str, str], list[Found]] = {}
+    for one in found:
+        picks.setdefault((one.alertmanager, one.name), []).append(one)
+    return [
+        Pick(alertmanager=alertmanager, name=name, key=short_code("pick", alertmanager, name), alerts=alerts)
+        for (alertmanager, name), alerts in picks.items()
+    ]
+
+
 async def pick(desk: Desk, request: Request) -> Answer:
     """`/silence` alone: which alerts are meant?"""
     _ = request.texts.gettext
     wanted = parse_filter("", who="", channels=request.place.scope)
-    groups = group(await (await desk.queries.firing()).narrowed(wanted))[:MAX_PICKS]
+    picks = picks_of(await (await desk.queries.firing()).narrowed(wanted))[:MAX_PICKS]
     token = desk.new_token()
     view = View(
         token=token,
@@ -166,7 +188,11 @@ async def pick(desk: Desk, request: Request) -> Answer:
         expires_at=request.now + KEEP_VIEW,
     )
     await desk.database.write(save_view, view)
-    buttons = [Button(caption=f"{one_line(one.name, 24)} ×{one.count}", data=f"v:{token}:n{one.key}") for one in groups]
+    buttons = []
+    for one in picks:
+        where = f" · {one_line(one.alertmanager, 20)}" if desk.several else ""
+        caption = f"{one_line(one.name, 24) or '—'} ×{len(one.alerts)}{where}"
+        buttons.append(Button(caption=caption, data=f"v:{token}:n{one.key}"))
     return _page(desk, request, "pick", Plan(), _pairs(buttons), edit=False, example=EXAMPLE)
 
 

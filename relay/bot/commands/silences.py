@@ -9,7 +9,6 @@ from relay.alertmanager import SilenceNotFound
 from relay.bot.commands import silence_events
 from relay.bot.commands import silence_flow as flow
 from relay.bot.commands import silence_pages as pages
-from relay.bot.commands.lists import group
 from relay.bot.commands.silence_bounds import ensure_allowed
 from relay.bot.commands.silence_events import Deed
 from relay.bot.commands.written import read_length
@@ -117,13 +116,11 @@ async def tap_pick(desk: Desk, request: Request, view: View, action: str) -> Tap
     async def then() -> Answer:
         wanted = parse_filter("", who="", channels=frozenset(view.state["scope"]))
         found = await (await desk.queries.firing()).narrowed(wanted)
-        names = [one.name for one in group(found) if f"n{one.key}" == action]
-        chosen = [one for one in found if one.name in names]
-        if not chosen:
+        chosen = next((one for one in pages.picks_of(found) if f"n{one.key}" == action), None)
+        if chosen is None:
             return Answer(text=request.texts.gettext("It no longer fires. /alerts shows what fires now."), edit=True)
-        cluster = chosen[0].alertmanager
-        alerts = [one.view for one in chosen if one.alertmanager == cluster]
-        return await flow.begin_from(desk, request, Plan(alertmanager=cluster, choices=choices_of(alerts)))
+        choices = choices_of([one.view for one in chosen.alerts])
+        return await flow.begin_from(desk, request, Plan(alertmanager=chosen.alertmanager, choices=choices))
 
     return Tap(then=then)
 
