@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from relay.alerts import NotAWebhookMessage, WebhookMessage, recognise
 from relay.cli.output import fail
-from relay.config import ConfigError, Loaded, Problem, read
+from relay.config import ConfigError, Loaded, Problem, key_text, read
 
 ConfigOption = Annotated[
     Path | None,
@@ -57,4 +57,4 @@ def read_message(source: str) -> WebhookMessage:
         fail([Problem(str(error), file=name)])
     except ValidationError as error:
         details = error.errors(include_url=False)
-        fail(Problem(one["msg"], ".".join(str(part) for part in one["loc"]), name) for one in details)
+        fail(Problem(one["msg"].removeprefix("Value error, "), key_text(one["loc"]), name) for one in details)

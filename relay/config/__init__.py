@@ -4,7 +4,7 @@ Everything wrong is told at once, each with its place; nothing is opened or cont
 """
 
 from relay.config.loading import Loaded, find, load, read
-from relay.config.problems import ConfigError, Problem
+from relay.config.problems import ConfigError, Problem, key_text
 from relay.config.schema import json_schema
 from relay.config.tree import Config, HeartbeatConfig, LogConfig, SeverityConfig
 
@@ -18,6 +18,7 @@ __all__ = [
     "SeverityConfig",
     "find",
     "json_schema",
+    "key_text",
     "load",
     "read",
 ]

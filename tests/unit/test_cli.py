@@ -157,7 +157,15 @@ def test_route_knows_receiver_and_alertmanager(folder: Folder) -> None:
 
 @pytest.mark.parametrize(
     ("body", "said"),
-    [("{", "stdin:1: is no JSON"), ("[]", "not an Alertmanager webhook message"), ('{"orgId": 1}', "Grafana")],
+    [
+        ("{", "stdin:1: is no JSON"),
+        ("[]", "not an Alertmanager webhook message"),
+        ('{"orgId": 1}', "Grafana"),
+        (
+            '{"version": "4", "groupKey": "k", "alerts": [{"status": "firing", "labels": {"a": "b"}, "startsAt": "x"}]}',
+            "stdin: alerts[0].startsAt: 'x' is no RFC 3339 time",
+        ),
+    ],
 )
 def test_a_payload_that_is_none_is_refused_with_the_reason(folder: Folder, body: str, said: str) -> None:
     folder.write(ROUTED)
