@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
+from functools import lru_cache
 
 from relay.clock import Clock, Millis
 
@@ -43,6 +44,17 @@ def first_id(at: Millis) -> int:
     return max(at - _ORIGIN, 0) << 22
 
 
+def alert_code(alertmanager: str, fingerprint: str) -> str:
+    """What people type for an alert, and what finds its row: the same for ever (`alerts_identity`)."""
+    return short_code(alertmanager, fingerprint)
+
+
+def group_code(alertmanager: str, receiver: str, key_hash: str) -> str:
+    """What people type for an alert group, and what finds its row: the same for ever (`alert_groups_identity`)."""
+    return "g" + short_code(alertmanager, receiver, key_hash)
+
+
+@lru_cache(maxsize=4096)
 def short_code(*parts: str) -> str:
     """Five letters that stand for the named thing: the same for the same parts, rarely shared by two (1 in 8 million)."""
     number = int.from_bytes(hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).digest()[:8])

@@ -10,7 +10,7 @@ from functools import partial
 
 from relay.alerts import WebhookAlert, WebhookMessage, texts_json
 from relay.clock import MINUTE, Clock, Millis
-from relay.ids import short_code
+from relay.ids import alert_code, group_code
 from relay.ingest.policy import Policy, channels_of
 from relay.ingest.turn import Turn
 from relay.severity import Severity
@@ -179,7 +179,7 @@ def _new_group(turn: Turn, *, alertmanager: str, receiver: str, key: str, key_ha
             receiver=receiver,
             key_hash=key_hash,
             key=key,
-            code="g" + short_code(alertmanager, receiver, key_hash),
+            code=group_code(alertmanager, receiver, key_hash),
             labels=labels,
         )
     )
@@ -192,7 +192,7 @@ def _new_alert(turn: Turn, source: Source, wire: WebhookAlert) -> AlertRow:
         id=turn.new_id(),
         alertmanager=source.name,
         fingerprint=wire.fingerprint,
-        code=short_code(source.name, wire.fingerprint),
+        code=alert_code(source.name, wire.fingerprint),
         labels=texts_json(wire.labels),
         annotations=texts_json(wire.annotations),
         severity=int(turn.policy.severities.of(wire.labels)),

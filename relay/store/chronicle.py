@@ -8,9 +8,10 @@ from dataclasses import asdict, fields, replace
 from sqlalchemy import Connection, insert, select
 
 from relay.alerts import storable
+from relay.ids import alert_code
 from relay.store.rows import HistoryRow
 from relay.store.schema import alerts, history, memberships
-from relay.store.scope import CHUNK
+from relay.store.scope import CHUNK, chunks
 
 
 def record_event(conn: Connection, row: HistoryRow) -> None:
@@ -27,12 +28,12 @@ def record_for_incidents(
 ) -> None:
     """The event for each open incident that lists one of these alerts as firing; as it is where there is none."""
     found: set[int] = set()
-    wanted = list(fingerprints)
-    for start in range(0, len(wanted), CHUNK):
+    for some in chunks(fingerprints):
+        codes = [alert_code(alertmanager, fingerprint) for fingerprint in some]
         statement = (
             select(memberships.c.incident_id)
             .join(alerts, alerts.c.id == memberships.c.alert_id)
-            .where(alerts.c.alertmanager == alertmanager, alerts.c.fingerprint.in_(wanted[start : start + CHUNK]))
+            .where(alerts.c.code.in_(codes), alerts.c.alertmanager == alertmanager, alerts.c.fingerprint.in_(some))
             .where(alerts.c.firing.is_(True), memberships.c.open.is_(True))
         )
         found.update(conn.execute(statement).scalars())

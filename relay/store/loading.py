@@ -15,11 +15,11 @@ from relay.store.schema import alert_groups, alerts, episodes, incidents, member
 class Loading:
     """Rows are locked in the order they are asked for; who only reads along is not locked."""
 
-    groups_by_hash: Select[Any]
+    groups_by_code: Select[Any]
     groups_by_id: Select[Any]
     incidents: Select[Any]
     posts: Select[Any]
-    alerts_by_fingerprint: Select[Any]
+    alerts_by_code: Select[Any]
     alerts_by_id: Select[Any]
     episodes: Select[Any]
     listings: Select[Any]
@@ -39,11 +39,11 @@ def _build() -> Loading:
     known = _of(alerts, AlertRow).order_by(alerts.c.fingerprint).with_for_update()
     current = incidents.c.closed_at.is_(None) | (alert_groups.c.incident_id == incidents.c.id)
     return Loading(
-        groups_by_hash=groups.where(alert_groups.c.key_hash.in_(_keys())).order_by(alert_groups.c.id).with_for_update(),
+        groups_by_code=groups.where(alert_groups.c.code.in_(_keys())).order_by(alert_groups.c.id).with_for_update(),
         groups_by_id=groups.where(alert_groups.c.id.in_(_keys())).order_by(alert_groups.c.id).with_for_update(),
         incidents=_of(incidents, IncidentRow).where(incidents.c.id.in_(_keys())).order_by(incidents.c.id),
         posts=_of(posts, PostRow).where(posts.c.incident_id.in_(_keys())).order_by(posts.c.id).with_for_update(),
-        alerts_by_fingerprint=known.where(alerts.c.fingerprint.in_(_keys())),
+        alerts_by_code=known.where(alerts.c.code.in_(_keys())),
         alerts_by_id=known.where(alerts.c.id.in_(_keys())),
         episodes=_of(episodes, EpisodeRow).where(episodes.c.id.in_(_keys())),
         listings=members.join(incidents, incidents.c.id == memberships.c.incident_id)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from relay.store.database import StoreUnavailable
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision in `relay/migrations/versions`; a test compares."""
 _LOCK = 0x52656C6179
 """Any number that only relays use: advisory locks belong to one database."""

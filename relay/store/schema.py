@@ -5,25 +5,25 @@
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Index,
-    Integer,
-    MetaData,
-    SmallInteger,
-    Table,
-    Text,
-    UniqueConstraint,
-    text,
-)
+from typing import Any
+
+from sqlalchemy import Column, Index, MetaData, Table, UniqueConstraint, text
+from sqlalchemy.types import BigInteger, Boolean, Integer, SmallInteger, Text
 
 metadata = MetaData()
 
 
+_ROW_KEY = BigInteger().with_variant(Integer(), "sqlite")
+"""For SQLite an INTEGER is the key of the row itself; a BIGINT would be a second tree that every insert writes."""
+
+
 def _id(name: str = "id") -> Column[int]:
-    return Column(name, BigInteger, primary_key=True, autoincrement=False)
+    return Column(name, _ROW_KEY, primary_key=True, autoincrement=False)
+
+
+def _where_set(name: str) -> dict[str, Any]:
+    """For an index of a column that is rarely set; SQLite then leaves the other rows out."""
+    return {"sqlite_where": text(f"{name} IS NOT NULL")}
 
 
 def _time(name: str) -> Column[int]:
@@ -68,10 +68,9 @@ alerts = Table(
     _flag("unconfirmed"),  # reopened by a late message; rings once the API lists it as firing
     _text("recent_starts"),  # JSON list of times, for flapping
     _time("flapping_until"),
-    UniqueConstraint("fingerprint", "alertmanager", name="alerts_identity"),
+    UniqueConstraint("code", "fingerprint", "alertmanager", name="alerts_identity"),
     Index("alerts_firing", "alertmanager", sqlite_where=text("firing IS 1"), postgresql_where=text("firing IS true")),
-    Index("alerts_code", "code"),
-    Index("alerts_flapping", "flapping_until"),
+    Index("alerts_flapping", "flapping_until", **_where_set("flapping_until")),
 )
 
 episodes = Table(
@@ -103,8 +102,7 @@ alert_groups = Table(
     _number("revision"),
     Column("incident_id", BigInteger),  # the current or last run
     _time("message_at"),
-    UniqueConstraint("key_hash", "receiver", "alertmanager", name="alert_groups_identity"),
-    Index("alert_groups_code", "code"),
+    UniqueConstraint("code", "key_hash", "receiver", "alertmanager", name="alert_groups_identity"),
     Index("alert_groups_heard", "alertmanager", "message_at"),
 )
 
@@ -131,8 +129,8 @@ incidents = Table(
 memberships = Table(
     "memberships",
     metadata,
-    _id("incident_id"),
-    _id("alert_id"),
+    Column("incident_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("alert_id", BigInteger, primary_key=True, autoincrement=False),
     Column("episode_id", BigInteger, nullable=False),
     _flag("open"),
     _text("channels"),  # JSON object: channel -> silent
@@ -144,6 +142,7 @@ memberships = Table(
     _number("left_rev"),
     _number("absent"),  # messages in a row that did not list it
     Index("memberships_alert", "alert_id"),
+    sqlite_with_rowid=False,
 )
 
 posts = Table(
@@ -181,7 +180,7 @@ posts = Table(
         sqlite_where=text("since IS NOT NULL"),
         postgresql_where=text("since IS NOT NULL"),
     ),
-    Index("posts_digest", "digest_id"),
+    Index("posts_digest", "digest_id", **_where_set("digest_id")),
     Index("posts_dead", "channel", sqlite_where=text("state = 'dead'"), postgresql_where=text("state = 'dead'")),
 )
 

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Boolean, Connection, Dialect, Select, Table, Text, bindparam, insert, update
 
+from relay.ids import alert_code, group_code
 from relay.store import schema
 from relay.store.loading import LOADING
 from relay.store.rows import (
@@ -230,8 +231,8 @@ class Scope:
 
     def load_groups(self, keys: Iterable[tuple[str, str, str]]) -> None:
         """Groups by (alertmanager, receiver, hash of groupKey)."""
-        wanted = {key[2] for key in keys if key not in self.by_key}
-        self._know_groups(self.groups.read(self.conn, LOADING.groups_by_hash, wanted))
+        wanted = {group_code(*key) for key in keys if key not in self.by_key}
+        self._know_groups(self.groups.read(self.conn, LOADING.groups_by_code, wanted))
 
     def _know_groups(self, rows: Iterable[GroupRow]) -> None:
         self.by_key.update({(row.alertmanager, row.receiver, row.key_hash): row for row in rows})
@@ -248,7 +249,7 @@ class Scope:
     def load_alerts(self, identities: Iterable[tuple[str, str]]) -> None:
         """Alerts by (alertmanager, fingerprint) with their last episodes and where they are listed."""
         wanted = {identity for identity in identities if identity not in self.by_identity}
-        found = self.alerts.read(self.conn, LOADING.alerts_by_fingerprint, {fingerprint for _, fingerprint in wanted})
+        found = self.alerts.read(self.conn, LOADING.alerts_by_code, {alert_code(*identity) for identity in wanted})
         self._take_alerts([row for row in found if (row.alertmanager, row.fingerprint) in wanted])
 
     def load_alerts_by_id(self, ids: Iterable[int]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from relay.clock import Millis
+from relay.ids import alert_code
 from relay.notification import IncidentView
 from relay.store.schema import alert_groups, alerts, episodes, memberships, posts
 from relay.store.views import load_view
@@ -75,7 +76,8 @@ def of_code(conn: Connection, code: str) -> AlertIdentity | None:
 
 
 def of_fingerprint(conn: Connection, alertmanager: str, fingerprint: str) -> AlertIdentity | None:
-    return _identity(conn, (alerts.c.alertmanager == alertmanager) & (alerts.c.fingerprint == fingerprint))
+    same = (alerts.c.alertmanager == alertmanager) & (alerts.c.fingerprint == fingerprint)
+    return _identity(conn, (alerts.c.code == alert_code(alertmanager, fingerprint)) & same)
 
 
 def _identity(conn: Connection, condition: Any) -> AlertIdentity | None:

@@ -13,7 +13,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import Boolean, Table, Text, create_engine, insert, inspect, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from relay.store.database import Connection, Database, Engine, StoreUnavailable
@@ -26,6 +26,8 @@ from tests.state import open_state, postgres_engine, sqlite_engine, wire_alert
 VERSIONS = sorted((ROOT / "relay" / "migrations" / "versions").glob("[0-9]*.py"))
 CONTRACTING = {"drop_table", "drop_column", "drop_index", "drop_constraint", "alter_column", "rename_table"}
 """What would take something away from a relay of the version before, which runs until the last one is replaced."""
+HARMLESS = {"0006_fewer_trees": {"drop_index", "drop_constraint"}}
+"""Indexes whose place others take in the same transaction, with what they made quick and what they forbade."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -48,15 +50,20 @@ async def test_migrations_make_what_the_code_expects(make_engine: Callable[[], E
 @pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.stem)
 def test_a_migration_takes_nothing_away_from_a_relay_of_the_version_before(path: Path) -> None:
     calls = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
-    assert calls & CONTRACTING == set(), "expand now, contract in the version after: docs/howto/upgrade.md"
+    harmless = HARMLESS.get(path.stem, set())
+    assert calls & CONTRACTING == harmless, "expand now, contract in the version after: docs/howto/upgrade.md"
+
+
+def _be_older(conn: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "relay:migrations")
+    config.attributes["connection"] = conn
+    command.upgrade(config, revision)
 
 
 async def test_what_an_older_version_wrote_is_kept(postgres_url: str) -> None:
     def begin(conn: Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", "relay:migrations")
-        config.attributes["connection"] = conn
-        command.upgrade(config, VERSIONS[0].stem[:4])
+        _be_older(conn, VERSIONS[0].stem[:4])
         conn.execute(text("INSERT INTO leases (name, owner, until, epoch) VALUES ('old', 'one', 5, 7)"))
 
     older = create_async_engine(postgres_url.replace("postgresql://", "postgresql+asyncpg://"))
@@ -68,6 +75,38 @@ async def test_what_an_older_version_wrote_is_kept(postgres_url: str) -> None:
     await database.close()
     assert await query(postgres_url, "SELECT owner, epoch FROM leases WHERE name = 'old'") == [("one", 7)]
     assert await query(postgres_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+async def test_tables_that_were_built_anew_hold_every_row_and_every_index(tmp_path: Path) -> None:
+    """Each table of a database of revision 0005 gets two rows; a wrong order of columns would show in any of them."""
+    path, kept = tmp_path / "relay.db", {}
+    older = create_engine(f"sqlite:///{path}")
+    with older.begin() as conn:
+        _be_older(conn, "0005")
+        for number, table in enumerate(metadata.sorted_tables):
+            rows = [{column.name: 100 * number + 7 * n + at for at, column in enumerate(table.c)} for n in (1, 2)]
+            conn.execute(insert(table), [_typed(table, row) for row in rows])
+            kept[table.name] = conn.execute(select(table)).all()
+    older.dispose()
+    database = Database(sqlite_engine(tmp_path))
+    await database.start()
+    await database.close()
+    newer = create_engine(f"sqlite:///{path}")
+    with newer.connect() as conn:
+        assert {table.name: conn.execute(select(table)).all() for table in metadata.sorted_tables} == kept
+        indexes = {row.name for row in conn.execute(text("SELECT name FROM sqlite_master WHERE type = 'index'"))}
+        plan = conn.execute(text("EXPLAIN QUERY PLAN SELECT * FROM alerts WHERE code IN ('a', 'b')")).all()
+        rare = conn.execute(text("EXPLAIN QUERY PLAN SELECT id FROM alerts WHERE flapping_until <= 5")).all()
+    newer.dispose()
+    assert {index.name for table in metadata.sorted_tables for index in table.indexes} <= indexes
+    assert "code=?" in plan[0][-1]
+    assert "alerts_flapping" in rare[0][-1]
+
+
+def _typed(table: Table, row: dict[str, int]) -> dict[str, object]:
+    """The values as the columns want them."""
+    kinds: dict[type, Callable[[int], object]] = {Text: str, Boolean: lambda value: value % 2 == 0}
+    return {name: kinds.get(type(table.c[name].type), int)(value) for name, value in row.items()}
 
 
 async def test_relays_that_start_at_once_on_an_empty_database_make_the_tables_once(postgres_url: str) -> None:
