@@ -84,6 +84,9 @@ def test_the_plain_manifest_is_what_kubernetes_takes_and_runs_the_relay_as_the_c
         ({"replicas": 0}, "replicas"),
         ({"existingSecret": ""}, "existingSecret"),
         ({"config": {"database": {"url": "sqlite:////data/relay.db"}}}, "several replicas need PostgreSQL"),
+        ({"config": {"database": {"url": "sqlite:////data/relay.db"}}, "replicas": 1}, "SQLite needs a volume"),
+        ({"config": {"server": {"ops_listen": "127.0.0.1:8081"}}}, "the probes ask port 8080"),
+        ({"config": {"server": {"listen": "0.0.0.0:9000"}}}, "the probes ask port 8080"),
     ],
 )
 def test_the_chart_refuses_what_cannot_work(values: dict[str, Any], said: str) -> None:
@@ -93,6 +96,17 @@ def test_the_chart_refuses_what_cannot_work(values: dict[str, Any], said: str) -
 
 def test_one_relay_needs_no_budget_for_disruptions() -> None:
     assert "PodDisruptionBudget" not in render(CHART, {"replicas": 1})
+
+
+def test_one_relay_keeps_sqlite_on_a_volume_that_two_pods_never_share(tmp_path: Path) -> None:
+    database = {"url": "sqlite:////data/relay.db", "url_file": None}
+    objects = render(CHART, {"replicas": 1, "existingClaim": "relay-data", "config": {"database": database}})
+    assert misshapen(list(objects.values())) == []
+    assert config_in(objects, tmp_path).database.url.get_secret_value() == "sqlite:////data/relay.db"
+    pod = pod_of(objects)
+    assert {"name": "data", "mountPath": "/data"} in pod["containers"][0]["volumeMounts"]
+    assert {"name": "data", "persistentVolumeClaim": {"claimName": "relay-data"}} in pod["volumes"]
+    assert objects["Deployment"]["spec"]["strategy"] == {"type": "Recreate"}
 
 
 def test_secrets_are_files_and_nowhere_else() -> None:
