@@ -22,7 +22,9 @@ RECENT: Millis = 5 * MINUTE
 """How old a list may be that stands in for one that has not come yet."""
 _SLICE = 2500
 """Alerts that are merged before other work gets its turn: some ten milliseconds."""
-_TOKEN = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
+TERM = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
+"""What stands between blanks; blanks in quotes belong to it."""
+_CURLY = str.maketrans(dict.fromkeys("“”„", '"'))
 _OPERATOR = re.compile(r"=|!=|=~|!~")
 
 
@@ -143,7 +145,8 @@ class Filter:
             return False
         if self.states:
             return found.state in self.states
-        return found.state is AlertState.FIRING or self.everything or self.holder is not None
+        held = self.holder is not None or self.acked is True  # an ack may be mirrored as a silence
+        return found.state is AlertState.FIRING or self.everything or held
 
     def _says(self, found: Found) -> bool:
         if not self.words:
@@ -152,9 +155,17 @@ class Filter:
         return all(word in text for word in self.words)
 
 
+def split_terms(text: str) -> list[str]:
+    """The terms as they were written, but with plain quotes where a phone made curly ones; raises `ValueError`."""
+    plain = text if '"' in text else text.translate(_CURLY)
+    if '"' in TERM.sub("", plain):
+        raise ValueError('a double quote is not closed; write for example alertname="Disk Full"')
+    return TERM.findall(plain)
+
+
 def read_terms(text: str) -> tuple[list[Matcher], list[str]]:
     """The matchers and the other words of a filter, as they were written; raises `ValueError` for a bad matcher."""
-    tokens = _TOKEN.findall(text)
+    tokens = split_terms(text)
     matchers = [parse_matcher(token) for token in tokens if _OPERATOR.search(token)]
     return matchers, [token for token in tokens if not _OPERATOR.search(token)]
 

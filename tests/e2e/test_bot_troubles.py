@@ -301,3 +301,22 @@ async def test_the_page_of_a_name_counts_that_name_and_leads_back_when_it_is_ove
     await bot.press(listing, "Refresh", VERA)
     await bot.telegram.until(lambda: "All names" not in captions(listing))
     assert listing.text.startswith("20 alerts · critical 20 · 1/3\n")
+
+
+@pytest.mark.parametrize("dash", ["--", "—", "–"])
+async def test_a_reason_follows_two_dashes_or_what_a_telegram_client_makes_of_them(bot: BotRelay, dash: str) -> None:
+    preview = await bot.ask(ANNA, f'/silence 1h alertname="a -- b" {dash} deploying "v2')
+    assert '{alertname="a -- b"}' in preview.text
+    assert 'Reason: deploying "v2' in preview.text
+    for broken in ('/silence 1h alertname="a', f'/silence 1h alertname="a {dash} why'):
+        assert "double quote is not closed" in (await bot.ask(ANNA, broken)).text
+
+
+async def test_what_a_tap_may_not_do_is_said_in_the_persons_language(tmp_path: Path, fake: FakeAlertmanager) -> None:
+    channels = {"chat": {"type": "telegram", "chat_id": CHAT, "language": "ru"}}
+    async with asking(tmp_path, fake, channels=channels) as bot:
+        preview = await bot.ask(ANNA, "/silence 2h alertname=DiskFull")
+        confirm = preview.button("Подтвердить")
+        await bot.restart(bot={"max_silence": {"responder": "1h"}})
+        preview.buttons = [[confirm]]
+        assert (await bot.press(preview, "Подтвердить")).text == "Your role may silence for 1h at most."

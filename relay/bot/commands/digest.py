@@ -10,10 +10,11 @@ from relay.bot.commands.subject import Subject
 from relay.bot.desk import Desk
 from relay.bot.digest_keyboard import label_code, name_code
 from relay.bot.keyboard import from_base36
-from relay.bot.values import Answer, Request, Sorry, Tap
+from relay.bot.values import MAX_TOAST, Answer, Request, Sorry, Tap
 from relay.notification import AlertView, IncidentView
 from relay.silencing import Choice, Plan, choices_of
 from relay.store.digest_views import DigestAlerts, alerts_of_digest
+from relay.text import one_line
 
 
 async def tap_ack(desk: Desk, request: Request) -> Tap:
@@ -90,7 +91,8 @@ def _ack(desk: Desk, request: Request, subjects: list[Subject]) -> Tap:
             if tap.otherwise is not None:
                 tap.otherwise()
 
-    return replace(taps[0], then=then if deeds else None, otherwise=otherwise if deeds else None)
+    toast = one_line(" · ".join(dict.fromkeys(tap.toast for tap in taps)), MAX_TOAST)
+    return Tap(toast=toast, then=then if deeds else None, otherwise=otherwise if deeds else None)
 
 
 def _silence(desk: Desk, request: Request, subjects: list[Subject], pair: tuple[str, str]) -> Tap:

@@ -174,7 +174,7 @@ def _counts(found: Sequence[Found]) -> list[tuple[Severity, int]]:
 
 def _hidden(picture: Picture, wanted: Filter) -> dict[str, int]:
     """How many are silenced or inhibited and therefore not shown, unless somebody asked for them."""
-    if wanted.states or wanted.everything or wanted.holder:
+    if wanted.states or wanted.everything or wanted.holder or wanted.acked:
         return {}
     muted = [one for one in picture.alerts if one.state is not AlertState.FIRING]
     in_scope = [one for one in muted if not wanted.channels or not wanted.channels.isdisjoint(one.channels)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Request, Sorry, Tap
 from relay.clock import HOUR, Millis
 from relay.matchers import parse_matchers
+from relay.queries import TERM, split_terms
 from relay.silencing import Choice, Plan, choices_of
 from relay.store.conversations import Draft, drafts_of, drop_draft, find_draft, note_question, save_draft
 from relay.text import Entity, one_line, utf16_len
@@ -25,7 +25,7 @@ from relay.text import Entity, one_line, utf16_len
 KEEP: Millis = HOUR
 KIND = "silence"
 MAX_REASON = 500
-_TOKEN = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
+_DASHES = frozenset({"--", "—", "–"})  # Telegram's desktop clients make one of two
 
 
 async def tap_silence(desk: Desk, request: Request) -> Tap:
@@ -117,7 +117,8 @@ async def tap_draft(desk: Desk, request: Request, draft: Draft, action: str) -> 
     if step is None:
         raise Sorry(_("This button no longer works. /alerts shows what fires now."))
     if action[:1] in "cy":
-        ensure_allowed(desk, request, Plan.from_json(draft.state).ends(request.now))
+        toasted = replace(request, texts=request.own_texts)
+        ensure_allowed(desk, toasted, Plan.from_json(draft.state).ends(request.now))
 
     async def then() -> Answer | None:
         async with desk.turns.of(draft.token):
@@ -261,10 +262,12 @@ async def begin_from(desk: Desk, request: Request, plan: Plan) -> Answer:
 
 def _parse(request: Request) -> Plan:
     _ = request.texts.gettext
-    text, _dashes, reason = request.rest.partition(" -- ")
-    first, *rest = _TOKEN.findall(text) or [""]
+    dash = next((term for term in TERM.finditer(request.rest) if term[0] in _DASHES), None)
+    text, reason = (request.rest[: dash.start()], request.rest[dash.end() :]) if dash else (request.rest, "")
+    first, *written = text.split(maxsplit=1) or [""]
     length = read_length(request, first, EXAMPLE)
     try:
+        rest = split_terms("".join(written))
         matchers = parse_matchers(" ".join(rest)) if text.count("{") else [
             matcher for token in rest for matcher in parse_matchers(token.rstrip(","))
         ]  # fmt: skip

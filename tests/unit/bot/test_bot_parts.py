@@ -128,6 +128,20 @@ def test_muted_alerts_are_shown_when_asked_for() -> None:
     assert parse_filter("silenced", who="anna", channels=frozenset()).takes(silenced)
     mine = found(state=AlertState.SILENCED, acked_by="anna")
     assert parse_filter("mine", who="anna", channels=frozenset()).takes(mine)
+    assert parse_filter("acked", who="boris", channels=frozenset()).takes(mine)  # its ack may be what silenced it
+
+
+@pytest.mark.parametrize("text", ["alertname=“Disk full”", 'alertname="Disk full"', "„disk full“"])
+def test_curly_quotes_of_a_phone_are_quotes(text: str) -> None:
+    alert = found(labels={"alertname": "Disk full"})
+    assert parse_filter(text, who="", channels=frozenset()).takes(alert)
+    assert not parse_filter(text.replace("ull", "xx"), who="", channels=frozenset()).takes(alert)
+
+
+@pytest.mark.parametrize("text", ['alertname="Disk', 'disk"', '"', 'a="b" "c'])
+def test_a_quote_that_is_not_closed_is_told(text: str) -> None:
+    with pytest.raises(ValueError, match="double quote is not closed"):
+        parse_filter(text, who="", channels=frozenset())
 
 
 def test_another_days_time_says_the_day() -> None:
