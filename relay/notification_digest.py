@@ -159,6 +159,11 @@ class DigestView:
     def alerts(self) -> int:
         return sum(entry.alerts for entry in self.entries)
 
+    @property
+    def revision(self) -> int:
+        """Grows whenever there is news."""
+        return sum(entry.revision for entry in self.entries) + self.closing
+
     def notice(self, now: Millis, name: str, *, over: str = "") -> Notice:
         """The digest as a notice, one alert for each group: any template for notices can show it, with true counts.
 
@@ -172,7 +177,7 @@ class DigestView:
             group_labels={"alertname": name},
             external_url="",
             alerts=tuple(entry.alert for entry in self.entries),
-            revision=sum(entry.revision for entry in self.entries) + self.closing,  # grows whenever there is news
+            revision=self.revision,
             opened_at=self.began_at,
             closed_at=self.ended_at,
             title=over if self.ended_at else "",

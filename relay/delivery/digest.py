@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from relay import logs, planning
 from relay.clock import SECOND, Millis
 from relay.delivery.digest_books import DigestAttempt, DigestBooks
-from relay.delivery.digest_calls import call_of, shown_already, standing_of
+from relay.delivery.digest_calls import call_of, shown_already, standing_of, unreached
 from relay.delivery.digest_layouts import DigestLayouts
 from relay.notification import Channel, DeliveryError, Sent
 from relay.notification_digest import DigestLayout, DigestView
@@ -69,6 +69,7 @@ class Digests:
         self._books = DigestBooks(around, pauses)
         self._layouts = DigestLayouts(around)
         self._rests: dict[int, _Rest] = {}
+        self._appended_at: dict[str, Millis] = {}  # by channel, where nothing can be edited
         self._next_look = math.inf
         self._log = logs.get("delivery")
 
@@ -132,6 +133,7 @@ class Digests:
                 continue
             rest = self._rests.get(row.id, _Rest(0.0, 0.0))
             look_at = rest.if_changed if row.id in seen.stale or crowd.get(row.channel) else rest.otherwise
+            look_at = max(look_at, self._books.free_at(row))
             if now >= look_at:
                 found.append(row)
             self._next_look = min(self._next_look, look_at)
@@ -187,7 +189,8 @@ class Digests:
     async def _advance(self, rows: Sequence[DigestRow], lease: Lease, *, keep: int) -> bool:
         """One call for the first of these digests that needs one; whether anything was done or waited for."""
         for row in rows:
-            if self._books.waits(row):
+            if self._books.free_at(row) > self._around.monotonic():
+                self._next_look = min(self._next_look, self._books.free_at(row))
                 continue
             delay = self._budget.delay(self._around.monotonic(), keep=keep)
             if delay > 0:  # what is sent must be the newest state: look again then
@@ -223,20 +226,22 @@ class Digests:
 
     async def _append(self, row: DigestRow, lease: Lease) -> bool:
         """The same where nothing can be edited: what is not sent is not read or rendered either."""
-        now, channel, standing = self._around.clock(), self._channels[row.channel], standing_of(row)
-        step = planning.plan_summary(standing, news=True, now=now)
         if row.state == AFTER:
             return await self._is_over(row, lease)
-        if isinstance(step, DigestStep):
+        now, channel, last = self._around.clock(), self._channels[row.channel], row.state == CLOSING
+        told_at = max(row.head.at if row.head else 0, self._appended_at.get(row.channel, 0)) or None
+        step = planning.plan_summary(news=True, last=last, told_at=told_at, now=now)
+        if isinstance(step, DigestStep) or (row.head and row.head.remote.get("retry_recipients")):
             view = await self._layouts.view(row, appending=True)
             if not view.entries:
                 return await self._is_over(row, lease)
             news = any(entry.waiting is not None for entry in view.entries)
-            step = planning.plan_summary(standing, news=news, now=now)
+            told_at = None if unreached(row, view) else told_at
+            step = planning.plan_summary(news=news, last=last, told_at=told_at, now=now)
         if isinstance(step, DigestStep):
             layout = await self._laid_out(row, asyncio.to_thread(channel.lay_out, view, now, plain=row.plain), lease)
-            if layout is not None:
-                await self._make(DigestAttempt(row, channel, view, layout, step, lease))
+            if layout is not None and await self._make(DigestAttempt(row, channel, view, layout, step, lease)):
+                self._appended_at[row.channel] = now
             return True
         self._let_rest(row, step, now)
         return False
@@ -264,7 +269,8 @@ class Digests:
         monotonic = self._around.monotonic()
         self._rests[row.id] = _Rest(if_changed=monotonic + soonest, otherwise=monotonic + wait)
 
-    async def _make(self, attempt: DigestAttempt) -> None:
+    async def _make(self, attempt: DigestAttempt) -> bool:
+        """Whether the destination took it."""
         self._rests.pop(attempt.row.id, None)  # after any call there may be another to make
         call = await asyncio.to_thread(call_of, attempt)
         self._around.keeper.confirm(attempt.lease)
@@ -278,6 +284,7 @@ class Digests:
             self._budget.settle(tickets, self._around.monotonic())
         # as with posts: what is known must be written down, whoever cancels us
         await asyncio.shield(self._books.settle(attempt, call, outcome, appending=self.appending))
+        return isinstance(outcome, Sent)
 
 
 def _storm(row: DigestRow) -> Storm:

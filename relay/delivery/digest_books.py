@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from relay import logs, retry
 from relay.clock import SECOND, Millis
 from relay.delivery.recording import Recording
-from relay.notification import Channel, DeliveryError, Sent
+from relay.notification import Channel, DeliveryError, Remote, Sent
 from relay.notification_digest import DigestCall, DigestEntry, DigestLayout, DigestView
 from relay.planning import DigestStep
 from relay.retry import Decision
@@ -45,9 +45,9 @@ class DigestBooks:
         self._not_before: dict[int, float] = {}  # digest -> monotonic time
         self._log = logs.get("delivery")
 
-    def waits(self, row: DigestRow) -> bool:
-        """Its last call failed for a reason of its own a moment ago."""
-        return self._around.monotonic() < self._not_before.get(row.id, 0.0)
+    def free_at(self, row: DigestRow) -> float:
+        """Monotonic time before which it is not tried again: its last call failed for a reason of its own."""
+        return self._not_before.get(row.id, 0.0)
 
     async def settle(
         self, attempt: DigestAttempt, call: DigestCall, outcome: Sent | DeliveryError, *, appending: bool
@@ -85,7 +85,7 @@ class DigestBooks:
             error,
             attempts=row.attempts + 1,
             failures=self._pauses.count(error),
-            age=0,  # a digest has none: its posts do
+            age=_age(attempt, now),
             max_age=self._around.max_age[channel.name],
             plain=row.plain,
             rng=self._around.rng,
@@ -98,7 +98,8 @@ class DigestBooks:
         if decision.pause is not None:
             self._pauses.pause(channel.name, error, self._around.monotonic() + decision.pause / SECOND)
         elif decision.post_wait:
-            self._wait(row, min(decision.post_wait, retry.LONGEST))  # many incidents wait for it
+            many_wait = row.state != CLOSING
+            self._wait(row, min(decision.post_wait, retry.LONGEST) if many_wait else decision.post_wait)
         metrics = self._around.metrics
         metrics.notifications.labels(channel.name, channel.type, "retried").inc()
         metrics.notifications.labels(channel.name, channel.type, "dead").inc(buried)
@@ -130,8 +131,11 @@ def stand_after(
     """The digest after a call that went well, and the incidents that it shows since then."""
     row, layout, step = replace(attempt.row, attempts=0), attempt.layout, attempt.step
     if step.kind == "attach":
+        told = [] if call.recipients else _news(layout.listed)  # the others were told with the first try
+        if sent.retry_recipients and row.head is not None:
+            return replace(row, head=replace(row.head, remote=_remote(sent, None))), told
         done: dict[str, Any] = {"state": AFTER, "condensed": True} if row.state == CLOSING else {}
-        return replace(row, listed_at=now, **done), _news(layout.listed)
+        return replace(row, listed_at=now, **done), told
     if step.kind == "remove":
         return replace(row, pages=tuple(page for at, page in enumerate(row.pages) if at not in step.pages)), []
     assert call.content is not None
@@ -149,13 +153,19 @@ def _with_head(
     row: DigestRow, layout: DigestLayout, call: DigestCall, sent: Sent, now: Millis, *, appending: bool
 ) -> tuple[DigestRow, list[DigestEntry]]:
     assert call.content is not None
-    remote = {**sent.remote, **({"retry_recipients": list(sent.retry_recipients)} if sent.retry_recipients else {})}
     posted_at = row.head.posted_at if row.head else now
+    remote = _remote(sent, layout.view.revision)
     head = Message(remote=remote, fingerprint=call.content.fingerprint, at=now, posted_at=posted_at)
-    shown = [] if sent.retry_recipients else _news(layout.listed if appending else layout.inline)
-    if sent.retry_recipients:  # told only when everybody was: who was refused for now gets it at once, not in a minute
-        head = replace(head, at=0)
-    return replace(row, head=head), shown
+    if sent.retry_recipients:  # told only when everybody was
+        return replace(row, head=head), []
+    return replace(row, head=head), _news(layout.listed if appending else layout.inline)
+
+
+def _remote(sent: Sent, revision: int | None) -> Remote:
+    """Where it stands, and who is to get it again as long as the digest has that revision (None: whatever it has)."""
+    if not sent.retry_recipients:
+        return sent.remote
+    return {**sent.remote, "retry_recipients": list(sent.retry_recipients), "retry_revision": revision}
 
 
 def stand_after_failure(attempt: DigestAttempt, error: DeliveryError, decision: Decision, now: Millis) -> DigestRow:
@@ -174,6 +184,12 @@ def stand_after_failure(attempt: DigestAttempt, error: DeliveryError, decision: 
     if decision.dead and step.kind == "remove":
         return replace(row, pages=tuple(page for at, page in enumerate(row.pages) if at not in step.pages))
     return row
+
+
+def _age(attempt: DigestAttempt, now: Millis) -> Millis:
+    """For how long a storm's last message has waited. Of anything else not the digest has an age: its posts do."""
+    ended_at = attempt.row.ended_at
+    return max(now - ended_at, 0) if attempt.step.kind == "attach" and ended_at is not None else 0
 
 
 def _news(entries: tuple[DigestEntry, ...]) -> list[DigestEntry]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from relay.delivery.digest_books import DigestAttempt
-from relay.notification_digest import DigestCall, DigestEntry, DigestLayout
+from relay.notification_digest import DigestCall, DigestEntry, DigestLayout, DigestView
 from relay.planning import DigestState, Shown
 from relay.store.digests import CLOSING, DigestRow, Message
 
@@ -26,22 +26,28 @@ def call_of(attempt: DigestAttempt) -> DigestCall:
         return DigestCall(kind="remove", remote=head, remotes=tuple(row.pages[at].remote for at in step.pages))
     if step.kind == "attach":
         content = layout.listing() if layout.listing is not None else None
-        return DigestCall(kind="attach", content=content, remote=head)
+        return DigestCall(kind="attach", content=content, remote=head, recipients=unreached(row, attempt.view))
     position = step.pages[0] if step.pages else None
     if position is None:
-        again = (head or {}).get("retry_recipients") or ()
         silent = attempt.view.silent or bool(attempt.view.ended_at)
         return DigestCall(
             kind=step.kind,
             content=layout.head,
             remote=head if step.kind == "edit" else None,
             silent=silent,
-            recipients=tuple(again),
+            recipients=unreached(row, attempt.view),
         )
     content = layout.pages[position] if position < len(layout.pages) else layout.blank
     return DigestCall(
         kind=step.kind, content=content, remote=row.pages[position].remote if step.kind == "edit" else head
     )
+
+
+def unreached(row: DigestRow, view: DigestView) -> tuple[str, ...]:
+    """Who alone is still to get the last message, while that tells the newest: what is newer goes to everybody."""
+    remote = row.head.remote if row.head else {}
+    of_this = remote.get("retry_revision", view.revision) in (None, view.revision)
+    return tuple(remote.get("retry_recipients") or ()) if of_this else ()
 
 
 def shown_already(row: DigestRow, layout: DigestLayout) -> list[DigestEntry]:

@@ -84,13 +84,20 @@ def plan_digest(state: DigestState, layout: DigestLayout, *, removes: int, now: 
     return Later(min(waiting)) if waiting else None
 
 
-def plan_summary(state: DigestState, *, news: bool, now: Millis) -> DigestStep | Later | None:
-    """The same where nothing can be edited: a message when there is news, at most one a minute, and a last one."""
-    if not news and not state.record:
+def plan_summary(*, news: bool, last: bool, told_at: Millis | None, now: Millis) -> DigestStep | Later | None:
+    """The same where nothing can be edited: a message when there is news, at most one a minute, and a last one.
+
+    Args:
+        news: there is something to tell.
+        last: the storm is over, and the message says so.
+        told_at: when the channel had its last message of a digest, be it of the storm before.
+        now: the time.
+    """
+    if not news and not last:
         return None
-    if state.head is not None and 0 <= now - state.head.at < APPEND_ONCE_IN:
-        return Later(state.head.at + APPEND_ONCE_IN)
-    return DigestStep(kind="attach" if state.record else "post")
+    if told_at is not None and 0 <= now - told_at < APPEND_ONCE_IN:
+        return Later(told_at + APPEND_ONCE_IN)
+    return DigestStep(kind="attach" if last else "post")
 
 
 def _behind(state: DigestState, layout: DigestLayout, now: Millis) -> list[tuple[Millis, tuple[int, ...]]]:

@@ -17,6 +17,7 @@ from relay.channels.http import HttpChannel
 from relay.channels.http_options import HttpOptions
 from relay.channels.slack import SlackChannel
 from relay.channels.slack_options import SlackConfig, SlackOptions
+from relay.clock import DAY
 from relay.demo.mail import FakeMail
 from relay.demo.slack import FakeSlack
 from relay.rendering import Renderer
@@ -105,15 +106,24 @@ async def test_a_slack_webhook_is_posted_one_digest_a_minute_until_every_name_wa
         assert not [text for text in earlier if "is over" in text]
 
 
-async def test_a_storm_is_one_mail_a_minute_at_most_and_the_first_names_every_group(state: State) -> None:
+@asynccontextmanager
+async def mail_storm(state: State, *to: str) -> AsyncIterator[tuple[Simulation, FakeMail]]:
     fake = FakeMail()
     await fake.start()
     server = MailServer(SmtpConfig.model_validate(
         {"host": "127.0.0.1", "port": fake.port, "from": "alerts@example.org", "tls": "none"}
     ))  # fmt: skip
-    options = EmailOptions.model_validate({"type": "email", "to": ["ops@example.org"]})
+    options = EmailOptions.model_validate({"type": "email", "to": to or ("ops@example.org",)})
     channel = EmailChannel(name="chat", options=options, server=server, renderer=Renderer())
-    async with simulate(state, [channel]) as simulation:
+    try:
+        async with simulate(state, [channel]) as simulation:
+            yield simulation, fake
+    finally:
+        await fake.stop()
+
+
+async def test_a_storm_is_one_mail_a_minute_at_most_and_the_first_names_every_group(state: State) -> None:
+    async with mail_storm(state) as (simulation, fake):
         fires(simulation, range(100, 400), at=1)
         resolves(simulation, range(100, 350), at=30)
         await simulation.run(59)
@@ -138,7 +148,49 @@ async def test_a_storm_is_one_mail_a_minute_at_most_and_the_first_names_every_gr
         ]
         assert len({one.message["Message-ID"] for one in fake.mailbox}) == 3
         assert {one.message["Subject"] for one in fake.mailbox} == {fake.mailbox[0].message["Subject"]}
-    await fake.stop()
+
+
+async def test_who_is_refused_for_now_gets_the_mails_of_a_storm_later_and_nobody_misses_news(state: State) -> None:
+    ops, dev = "ops@example.org", "dev@example.org"
+    async with mail_storm(state, ops, dev) as (simulation, fake):
+        fake.script.reply("RCPT", "451 4.3.0 come again", address=dev, times=3)
+        fires(simulation, range(100, 140), at=1)
+        fires(simulation, range(140, 150), at=4)  # before the second try
+        await simulation.run(100)
+        named = {who: "".join(one.text for one in fake.mailbox if who in one.recipients) for who in (ops, dev)}
+        assert [who for who in named if "node-0149" not in named[who] or "node-0100" not in named[who]] == []
+        fake.script.reply("RCPT", "451 4.3.0 come again", address=dev, times=3)
+        told = len(fake.mailbox)
+        await simulation.run(1000)
+        last = fake.mailbox[told:]
+        assert [one.recipients for one in last] == [(ops,), (dev,)]
+        assert all("The alert storm is over" in one.text for one in last)
+
+
+async def test_who_is_refused_for_a_day_is_not_waited_for_any_longer(state: State) -> None:
+    async with mail_storm(state, "ops@example.org", "dev@example.org") as (simulation, fake):
+        fires(simulation, range(100, 140), at=1)
+        await simulation.run(30)
+        fake.script.reply("RCPT", "452 4.2.2 mailbox full", address="dev", times=None)
+        await simulation.run(1000)
+        state.clock.advance(DAY)
+        await simulation.run(DAY / 1000 + 2000)
+        fake.script.answers.clear()
+        await simulation.run(DAY / 1000 + 4000)
+        assert [one.recipients for one in fake.mailbox[1:]] == [("ops@example.org",)]
+
+
+async def test_a_storm_that_begins_right_after_another_waits_for_its_minute(state: State) -> None:
+    async with mail_storm(state) as (simulation, fake):
+        fires(simulation, range(100, 140), at=1)
+        while len(fake.mailbox) < 2:
+            await simulation.run(simulation.monotonic() + 5)
+        over = simulation.monotonic()
+        fires(simulation, range(200, 240), at=over + 10)
+        await simulation.run(over + 50)
+        assert len(fake.mailbox) == 2
+        await simulation.run(over + 70)
+        assert "40 firing" in fake.mailbox[2].text
 
 
 async def test_an_http_channel_with_limits_gets_one_request_with_the_counts_and_one_when_it_is_over(
