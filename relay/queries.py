@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,21 +10,18 @@ from typing import NamedTuple
 from relay.alertmanager import Alertmanager, AlertmanagerError, ListedAlert
 from relay.clock import MINUTE, Clock, Millis
 from relay.ids import short_code
-from relay.matchers import Matcher, parse_matcher
+from relay.matchers import Matcher
 from relay.notification import AlertState, AlertView
 from relay.routing import Router
 from relay.severity import Severity, SeverityMap
 from relay.store.database import Database
 from relay.store.findings import Identity, Known, Remembered, known_firing, last_webhook, remembered_firing
+from relay.terms import plain_word, read_terms
 
 RECENT: Millis = 5 * MINUTE
 """How old a list may be that stands in for one that has not come yet."""
 _SLICE = 2500
 """Alerts that are merged before other work gets its turn: some ten milliseconds."""
-TERM = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
-"""What stands between blanks; blanks in quotes belong to it."""
-_CURLY = str.maketrans(dict.fromkeys("“”„", '"'))
-_OPERATOR = re.compile(r"=|!=|=~|!~")
 
 
 class Found(NamedTuple):
@@ -155,21 +151,6 @@ class Filter:
         return all(word in text for word in self.words)
 
 
-def split_terms(text: str) -> list[str]:
-    """The terms as they were written, but with plain quotes where a phone made curly ones; raises `ValueError`."""
-    plain = text if '"' in text else text.translate(_CURLY)
-    if '"' in TERM.sub("", plain):
-        raise ValueError('a double quote is not closed; write for example alertname="Disk Full"')
-    return TERM.findall(plain)
-
-
-def read_terms(text: str) -> tuple[list[Matcher], list[str]]:
-    """The matchers and the other words of a filter, as they were written; raises `ValueError` for a bad matcher."""
-    tokens = split_terms(text)
-    matchers = [parse_matcher(token) for token in tokens if _OPERATOR.search(token)]
-    return matchers, [token for token in tokens if not _OPERATOR.search(token)]
-
-
 def parse_filter(text: str, *, who: str, channels: frozenset[str]) -> Filter:
     """Reads `db critical team="sre" silenced mine all`; raises `ValueError` for a bad matcher."""
     severities = {severity.label: severity for severity in Severity}
@@ -187,11 +168,6 @@ def parse_filter(text: str, *, who: str, channels: frozenset[str]) -> Filter:
         everything="all" in flags,
         channels=channels,
     )
-
-
-def plain_word(term: str) -> str:
-    """What is sought: without quotes, in any case."""
-    return term.strip('"').lower()
 
 
 class Queries:

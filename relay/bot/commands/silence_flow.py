@@ -17,9 +17,9 @@ from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Request, Sorry, Tap
 from relay.clock import HOUR, Millis
 from relay.matchers import parse_matchers
-from relay.queries import TERM, split_terms
 from relay.silencing import Choice, Plan, choices_of
 from relay.store.conversations import Draft, drafts_of, drop_draft, find_draft, note_question, save_draft
+from relay.terms import TERM, split_terms
 from relay.text import Entity, one_line, utf16_len
 
 KEEP: Millis = HOUR

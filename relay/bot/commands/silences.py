@@ -18,9 +18,10 @@ from relay.bot.values import Answer, Button, Request, Sorry, Tap
 from relay.clock import Millis
 from relay.durations import parse_duration
 from relay.matchers import Matcher, format_matchers
-from relay.queries import parse_filter, plain_word, read_terms
+from relay.queries import parse_filter
 from relay.silencing import Plan, Standing, choices_of, silence_code
 from relay.store.conversations import View, find_view, save_view
+from relay.terms import plain_word, read_terms
 from relay.text import one_line
 
 PER_PAGE = 6
