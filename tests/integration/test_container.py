@@ -135,8 +135,10 @@ def test_the_image_installs_the_same_versions_that_are_tested_and_nothing_for_de
 
 def test_the_stack_has_all_five_and_each_says_whether_it_is_well() -> None:
     assert set(SERVICES) == {"relay", "alertmanager", "prometheus", "grafana", "players"}
-    assert all("healthcheck" in service for name, service in SERVICES.items() if name != "relay")
+    ours = {name for name, service in SERVICES.items() if service["image"] == SERVICES["relay"]["image"]}
+    assert all(("healthcheck" in service) is (name not in ours) for name, service in SERVICES.items())
     assert instructions("HEALTHCHECK"), "the relay's own is in its image"
+    assert SERVICES["players"]["environment"]["RELAY_HEALTH_URL"] == f"http://127.0.0.1:{CONTROL_PORT}/"
 
 
 def test_services_use_only_secrets_volumes_and_services_that_exist() -> None:
