@@ -138,7 +138,7 @@ def test_the_stack_has_all_five_and_each_says_whether_it_is_well() -> None:
     ours = {name for name, service in SERVICES.items() if service["image"] == SERVICES["relay"]["image"]}
     assert all(("healthcheck" in service) is (name not in ours) for name, service in SERVICES.items())
     assert instructions("HEALTHCHECK"), "the relay's own is in its image"
-    assert SERVICES["players"]["environment"]["RELAY_HEALTH_URL"] == f"http://127.0.0.1:{CONTROL_PORT}/"
+    assert SERVICES["players"]["environment"]["RELAY_HEALTH_URL"] == f"http://127.0.0.1:{CONTROL_PORT}/-/healthy"
 
 
 def test_services_use_only_secrets_volumes_and_services_that_exist() -> None:
