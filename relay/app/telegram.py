@@ -131,6 +131,7 @@ def _seats(config: Config, channels: Sequence[Channel]) -> list[Seat]:
                 Seat(
                     name=channel.name,
                     chat=chat if chat.startswith("@") else int(chat),
+                    home=options.chat_id,
                     topic=options.topic_id,
                     language=options.language,
                     zone=options.zone,

@@ -35,10 +35,12 @@ class People:
         self._users = {user.telegram_id: user for user in self.users}
         self._chats = {chat.chat_id: chat.role for chat in self.chats}
 
-    def meet(self, account: Account, chat_id: int) -> Person:
+    def meet(self, account: Account, *chat_ids: int) -> Person:
+        """`chat_ids`: the chat's number, and those that it had before Telegram gave it another."""
         anonymous = account.id is None or account.as_chat or account.id in (ANONYMOUS_ADMIN, CHANNEL_BOT)
         known = None if anonymous or account.id is None else self._users.get(account.id)
-        roles = [role for role in (known.role if known else None, self._chats.get(chat_id)) if role is not None]
+        of_chat = (self._chats.get(chat_id) for chat_id in chat_ids)
+        roles = [role for role in (known.role if known else None, *of_chat) if role is not None]
         name = known.name if known else one_line(account.name, MAX_NAME) or str(account.id or "")
         return Person(
             id=account.id or 0,

@@ -115,7 +115,9 @@ class Reception:
     # -- who and where ---------------------------------------------------------------------------------------------
 
     def _request(self, incoming: Incoming, rest: str) -> Request:
-        person = self._desk.people.meet(incoming.account, incoming.chat_id)
+        # A group that became a supergroup keeps the role that the config gives it under its old number.
+        homes = [one.home for one in self._desk.seats() if one.chat == incoming.chat_id and isinstance(one.home, int)]
+        person = self._desk.people.meet(incoming.account, incoming.chat_id, *homes)
         place = self._place(incoming, person)
         languages = self._desk.languages
         return Request(

@@ -35,10 +35,11 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """A Telegram channel of the config. `chat` is its chat's number or `@name`, as of now."""
+    """A Telegram channel of the config. `chat` is its chat's number or `@name` as of now, `home` as the config has it."""
 
     name: str
     chat: int | str
+    home: int | str
     topic: int | None
     language: str
     zone: ZoneInfo

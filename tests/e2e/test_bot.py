@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, select, text
 
+from relay.demo.telegram import FakeTelegram
 from relay.store.schema import history
 from tests.bot_relay import ANNA, BORIS, CHAT, EVE, OTHER, VERA, BotRelay, captions, code_in, open_bot_relay
 from tests.state import wire_alert
@@ -282,6 +283,29 @@ async def test_a_chats_role_holds_for_its_members_and_each_tap_is_judged_anew(tm
         await bot.restart(chats=[])
         assert "I do not know you" in (await bot.press(message, "Unack", EVE)).text
         assert "👤" in message.text
+
+
+async def test_a_group_that_becomes_a_supergroup_keeps_its_members_role(tmp_path: Path) -> None:
+    group, supergroup = -77, -1007777
+    async with FakeTelegram() as telegram:
+        telegram.add_chat(group, "group")
+        telegram.add_user(EVE, "Eve")
+        channels = {"chat": {"type": "telegram", "chat_id": group}}
+        bot = BotRelay(telegram, tmp_path, {"channels": channels, "chats": [{"chat_id": group, "role": "responder"}]})
+        await bot.start()
+        try:
+            await bot.post(wire_alert(instance="db-1"))
+            await telegram.until(lambda: telegram.chat(group).messages)
+            telegram.migrate(group, supergroup)
+            await bot.post(wire_alert("Other"), key="other")
+            await telegram.until(lambda: telegram.chat(supergroup).messages)
+            message = telegram.chat(supergroup).messages[-1]
+            assert (await bot.press(message, "Ack", EVE, supergroup)).text.startswith("You have it: ")
+            assert "responder" in (await bot.ask(EVE, "/whoami", chat_id=supergroup)).text
+            telegram.add_chat(OTHER)
+            assert "I do not know you" in (await bot.ask(EVE, "/alerts", chat_id=OTHER)).text
+        finally:
+            await bot.stop()
 
 
 async def test_a_channels_post_is_told_why_nothing_is_done_and_refusals_are_kept(bot: BotRelay) -> None:
