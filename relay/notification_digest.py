@@ -39,6 +39,7 @@ class DigestEntry:
     acked: int = 0
     own: bool = False  # it has a message of its own beside the digest
     quiet: bool = field(default=False, compare=False)  # told without sound, whatever its routes say
+    rings: bool = field(default=False, compare=False)  # somebody must come, and was not told so
     waiting: Millis | None = field(default=None, compare=False)  # has something since then that was not told here
 
     @property
@@ -182,7 +183,7 @@ class DigestView:
             closed_at=self.ended_at,
             title=over if self.ended_at else "",
         )
-        fired = tuple(entry.alert for entry in self.entries if entry.waiting and entry.open)
+        fired = tuple(entry.alert for entry in self.entries if entry.waiting and entry.open and entry.rings)
         ended = tuple(entry.alert for entry in self.entries if entry.waiting and not entry.open)
         changes = Changes(fired=fired, resolved=ended, all_resolved=not view.open and bool(ended))
         late = self.began_at if self.late else None

@@ -13,7 +13,16 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from relay.clock import MINUTE, Millis
 from relay.notification import AlertState, AlertView, Remote
 from relay.notification_digest import DigestEntry, DigestView
-from relay.store.digests import CLOSING, RING, STORM, DigestRow, find_digest, loud_posts
+from relay.store.digests import (
+    CLOSING,
+    RING,
+    STORM,
+    DigestRow,
+    find_digest,
+    is_told_by_message,
+    loud_posts,
+    rings,
+)
 from relay.store.schema import alert_groups, incidents, memberships, posts
 from relay.store.views import alert_rows, state_of, view_of_alert
 
@@ -68,6 +77,8 @@ def _entries(
     told = and_(posts.c.digest_id == row.id, posts.c.announced_rev >= alert_groups.c.revision)
     if row.state != STORM:  # it shows what rings after the storm, and telling that is a message's of its own
         told = or_(told, posts.c.rank >= RING)
+    if appending:
+        told = or_(told, ~is_told_by_message())
     wanted = (
         select(
             posts.c.id,
@@ -76,6 +87,7 @@ def _entries(
             posts.c.since,
             posts.c.quiet,
             told.label("told"),
+            rings().label("rings"),
             alert_groups.c.revision,
         )
         .join(incidents, incidents.c.id == posts.c.incident_id)
@@ -103,9 +115,10 @@ def _entries(
 def _standing(entry: DigestEntry, head: Any, now: Millis) -> DigestEntry:
     """An incident that looks as before; what was told of it may have changed."""
     waiting = _waiting(head, now)
-    if entry.waiting == waiting and entry.own == head.own and entry.quiet == head.quiet:
+    said = (entry.waiting, entry.own, entry.quiet, entry.rings)
+    if said == (waiting, head.own, head.quiet, head.rings):
         return entry
-    return replace(entry, waiting=waiting, own=head.own, quiet=head.quiet)
+    return replace(entry, waiting=waiting, own=head.own, quiet=head.quiet, rings=head.rings)
 
 
 def _read(
@@ -149,6 +162,7 @@ def _entry(head: Any, group: Any, tally: _Tally, now: Millis) -> DigestEntry:
         acked=tally.acked,
         own=head.own,
         quiet=head.quiet,
+        rings=head.rings,
         waiting=_waiting(head, now),
     )
 

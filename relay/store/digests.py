@@ -13,9 +13,10 @@ from relay.clock import DAY, MINUTE, Millis
 from relay.notification import Remote
 from relay.notification_digest import DigestEntry
 from relay.severity import Severity
+from relay.store.deliveries import goes_to
 from relay.store.leases import Lease, check
 from relay.store.posts import Due, Idle, is_ready, live_posts, newest_revision, next_due
-from relay.store.schema import digests, incidents, posts
+from relay.store.schema import digests, incidents, memberships, posts
 
 STORM, CLOSING, AFTER, OVER, REFUSED = "storm", "closing", "after", "over", "refused"
 """On; over, with a file to send; over, kept true while something fires; done; not taken by the platform."""
@@ -100,7 +101,7 @@ def look(
     rows = living_digests(conn, channels, now)
     stale = _stale(conn, [row.id for row in rows])
     if any(row.state == STORM for row in rows):
-        only = [~_loud(appending=appending), _shown_alone()]
+        only = [~_loud(appending=appending), *([] if appending else [_shown_alone()])]
         quiet = next_due(conn, channels, now, several=several, only=only, after=after)
         alone = [posts.c.rank >= RING + Severity.CRITICAL, posts.c.id.not_in(after)]
         urgent = next_due(conn, channels, now, several=several, only=alone)
@@ -151,9 +152,26 @@ def loud_posts(channel: str, now: Millis, *, appending: bool) -> ColumnElement[b
 
 def _loud(*, appending: bool) -> ColumnElement[bool]:
     if appending:
-        return posts.c.farewell.is_(False)
+        return and_(posts.c.farewell.is_(False), is_told_by_message())
     first = and_(posts.c.remote.is_(None), posts.c.digest_id.is_(None), posts.c.farewell.is_(False))
     return or_(posts.c.rank >= RING, first)
+
+
+def is_told_by_message() -> ColumnElement[bool]:
+    """Whether a post that cannot be edited has something to tell: what `relay.planning.posts` would send a message for."""
+    announced = posts.c.announced_rev
+    listed = (memberships.c.incident_id == posts.c.incident_id, goes_to(posts.c.channel))
+    ended = select(memberships.c.alert_id).where(*listed, memberships.c.resolved_rev > announced)
+    still = select(memberships.c.alert_id).where(*listed, memberships.c.open.is_(True))
+    over = (incidents.c.truncated == 0, ended.correlate(posts).exists(), ~still.correlate(posts).exists())
+    told = or_(incidents.c.ack_rev > announced, incidents.c.silence_rev > announced, and_(*over))
+    changed = select(incidents.c.id).where(incidents.c.id == posts.c.incident_id, told)
+    return or_(rings(), changed.correlate(posts).exists())
+
+
+def rings() -> ColumnElement[bool]:
+    """Whether somebody must come: it fires, or is worse, and its channel was not told so."""
+    return or_(posts.c.rank >= RING, posts.c.announced_rev == 0)
 
 
 def _shown_alone() -> ColumnElement[bool]:

@@ -217,3 +217,33 @@ async def test_an_http_channel_with_limits_gets_one_request_with_the_counts_and_
     assert [request.body.decode() for request in gateway.journal[1:]] == ["The alert storm is over: 300 firing"]
     assert len({request.headers["idempotency-key"] for request in gateway.journal}) == 2
     await gateway.stop()
+
+
+async def test_what_no_mail_would_tell_is_no_storm(state: State) -> None:
+    def changes(at: float, **more: Any) -> None:
+        changed = [message(number, **more) for number in range(100, 150)]
+        simulation.at(at, lambda: deliver(state, changed))
+
+    async with mail_storm(state) as (simulation, fake):
+        fires(simulation, range(100, 150), at=1)
+        await simulation.run(600)
+        told = len(fake.mailbox)
+        changes(700, notification_reason="repeat interval elapsed")
+        changes(800, summary="It is still so")
+        await simulation.run(900)
+        assert len(fake.mailbox) == told
+        resolves(simulation, range(100, 149), at=910)
+        await simulation.run(1200)
+        assert "49 resolved" in fake.mailbox[told].text
+
+
+async def test_a_mail_of_a_storm_calls_new_what_nobody_was_told_of(state: State) -> None:
+    async with mail_storm(state) as (simulation, fake):
+        fires(simulation, range(100, 150), at=1)
+        changed = [message(number, summary="It is still so") for number in range(100, 150)]
+        simulation.at(20, lambda: deliver(state, changed))
+        fires(simulation, [200], at=25)
+        await simulation.run(100)
+        [line] = [line for line in fake.mailbox[1].text.splitlines() if line.startswith("New:")]
+        assert "node-0200" in line
+        assert "node-01" not in line
