@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from relay import logs
+from relay import __version__, logs
 from relay.cli.arguments import ConfigOption, open_config
 from relay.cli.output import complain
 from relay.listening import parse_listen
@@ -42,6 +42,13 @@ def serve(config: ConfigOption = None, listen: ListenOption = None) -> None:
     for warning in loaded.warnings:
         complain(f"warning: {warning}", "yellow")
     logs.configure(loaded.config.log.level, loaded.config.log.format, secrets=loaded.config.every_secret())
+    logs.get("app").info(
+        "starting",
+        version=__version__,
+        config=str(loaded.source or "environment"),
+        channels=len(loaded.config.channels),
+        alertmanagers=len(loaded.config.alertmanagers),
+    )
     from relay.app import run
 
     raise typer.Exit(run(loaded.config, listen))
