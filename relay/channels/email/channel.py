@@ -20,7 +20,7 @@ from relay.matchers import Matcher, format_matchers
 from relay.notification import Capabilities, IncidentView, Limits, Notice, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
-from relay.rendering.digest_summary import summary_of
+from relay.rendering.digest_summary import as_one_message
 
 _ROWS = 50
 """Alerts that the mail itself shows. Gmail cuts a mail at 102 kB of HTML; a file with all comes along when there are more."""
@@ -111,8 +111,7 @@ class EmailChannel:
         before: DigestLayout | None = None,  # noqa: ARG002  the same
     ) -> DigestLayout:
         """The digest is the next mail of its own thread, with one row for each group and all of them in the file."""
-        content = self.render(summary_of(view, now, self._options.language))
-        return DigestLayout(view=view, head=content, listing=lambda: content, listed=view.entries)
+        return as_one_message(view, now, self._options.language, self.render)
 
     async def send_digest(self, call: DigestCall) -> Sent:
         content = call.content

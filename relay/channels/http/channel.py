@@ -22,7 +22,7 @@ from relay.clock import Millis
 from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
-from relay.rendering.digest_summary import summary_of
+from relay.rendering.digest_summary import as_one_message
 
 _LONGEST_EXCERPT = 200
 _SHORTEST_SECRET = 4
@@ -135,9 +135,7 @@ class HttpChannel:
         plain: bool = False,  # noqa: ARG002  the protocol's
         before: DigestLayout | None = None,  # noqa: ARG002  the same
     ) -> DigestLayout:
-        """The digest goes through the same template as any message, with one alert for each group."""
-        content = self.render(summary_of(view, now, self._options.language))
-        return DigestLayout(view=view, head=content, listing=lambda: content, listed=view.entries)
+        return as_one_message(view, now, self._options.language, self.render)
 
     async def send_digest(self, call: DigestCall) -> Sent:
         assert isinstance(call.content, HttpContent)
