@@ -6,6 +6,14 @@ import gettext
 
 from relay.alertmanager import AlertmanagerError, AlertmanagerRefused, AlertmanagerUnreachable
 
+PATIENCE = 2.0
+"""Seconds that an Alertmanager gets where most of the answer is known without it."""
+
+
+def tell_slow(name: str, texts: gettext.NullTranslations) -> str:
+    """It did not answer in time."""
+    return texts.gettext("%(name)s is slow to answer.") % {"name": name}
+
 
 def tell_trouble(error: AlertmanagerError, texts: gettext.NullTranslations) -> str:
     """One line in the reader's language; the reason itself is Alertmanager's or the network's, in English."""

@@ -320,3 +320,36 @@ async def test_what_a_tap_may_not_do_is_said_in_the_persons_language(tmp_path: P
         await bot.restart(bot={"max_silence": {"responder": "1h"}})
         preview.buttons = [[confirm]]
         assert (await bot.press(preview, "Подтвердить")).text == "Your role may silence for 1h at most."
+
+
+async def test_details_do_not_wait_for_a_slow_alertmanager(bot: BotRelay, fake: FakeAlertmanager) -> None:
+    message = await bot.fire(instance="db-1")
+    released = fake.script.hold(path="silences", method="GET")
+    async with asyncio.timeout(8):
+        await bot.press(message, "Details", VERA)
+        details = await bot.answer_to(message.id)
+    assert "⚠️ am-0 is slow to answer." in details.text
+    assert "instance: db-1" in details.text
+    released.set()
+
+
+async def test_the_status_does_not_wait_for_a_slow_alertmanager(bot: BotRelay, fake: FakeAlertmanager) -> None:
+    released = fake.script.hold(path="status", method="GET")
+    async with asyncio.timeout(8):
+        status = await bot.ask(VERA, "/status")
+    assert "⚠️ am-0 is slow to answer." in status.text
+    released.set()
+
+
+async def test_silences_that_cannot_be_asked_for_are_not_said_to_be_none(bot: BotRelay, fake: FakeAlertmanager) -> None:
+    assert "0 silences" in (await bot.ask(VERA, "/silences")).text
+    await fake.stop()
+    answer = await bot.ask(VERA, "/silences")
+    assert "cannot be reached" in answer.text
+    assert "0 silences" not in answer.text
+
+
+@pytest.mark.parametrize("command", ["/silences", "/silence 1h a=b", "/unsilence sabcde", "/extend sabcde 1h"])
+async def test_without_an_alertmanager_there_is_nothing_to_silence_with(tmp_path: Path, command: str) -> None:
+    async with asking(tmp_path) as bot:
+        assert (await bot.ask(BORIS, command)).text.startswith("No Alertmanager is configured")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from relay.alertmanager import AlertmanagerError, Silence, alert_link
 from relay.bot.commands.subject import Subject, find_subject, post_subject
 from relay.bot.desk import Desk
-from relay.bot.troubles import tell_trouble
+from relay.bot.troubles import PATIENCE, tell_slow, tell_trouble
 from relay.bot.values import Answer, Button, Request, Tap
 from relay.silencing import silence_code
 from relay.store.chronicle import timeline
@@ -64,7 +65,10 @@ async def _silences(desk: Desk, request: Request, subject: Subject) -> tuple[lis
     if client is None or not subject.view.firing:
         return [], ""
     try:
-        silences = await client.silences(states={"active"})
+        async with asyncio.timeout(PATIENCE):
+            silences = await client.silences(states={"active"})
+    except TimeoutError:
+        return [], tell_slow(client.name, request.texts)
     except AlertmanagerError as error:
         return [], tell_trouble(error, request.texts)
     return [one for one in silences if any(one.mutes(alert.labels) for alert in subject.view.firing)], ""

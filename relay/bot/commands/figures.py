@@ -9,7 +9,7 @@ from relay import __version__
 from relay.alertmanager import AlertmanagerError
 from relay.bot.commands.written import read_length
 from relay.bot.desk import Desk
-from relay.bot.troubles import tell_trouble
+from relay.bot.troubles import PATIENCE, tell_slow, tell_trouble
 from relay.bot.values import Answer, Request
 from relay.clock import DAY, Millis
 from relay.durations import format_duration
@@ -51,7 +51,10 @@ async def status(desk: Desk, request: Request) -> Answer:
 
 async def _cluster(desk: Desk, request: Request, name: str, last_webhook: Millis | None) -> ClusterFigures:
     try:
-        said = await desk.clusters[name].status()
+        async with asyncio.timeout(PATIENCE):
+            said = await desk.clusters[name].status()
+    except TimeoutError:
+        return ClusterFigures(name=name, error=tell_slow(name, request.texts), last_webhook=last_webhook)
     except AlertmanagerError as error:
         return ClusterFigures(name=name, error=tell_trouble(error, request.texts), last_webhook=last_webhook)
     return ClusterFigures(

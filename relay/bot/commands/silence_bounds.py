@@ -1,4 +1,4 @@
-"""How long a silence may and may well be: the limits of roles, and the next morning."""
+"""Whether there may be a silence, and how long: Alertmanagers, the limits of roles, the next morning."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ MORNING = 9
 def longest(desk: Desk, request: Request) -> Millis | None:
     """What this person's role may; None for no bound."""
     return desk.config.max_silence.get(request.person.role) if request.person.role else None
+
+
+def ensure_clusters(desk: Desk, request: Request) -> None:
+    """Raises `Sorry` where there is no Alertmanager that could silence anything."""
+    if not desk.clusters:
+        raise Sorry(request.texts.gettext("No Alertmanager is configured: nothing can be asked or silenced."))
 
 
 def ensure_allowed(desk: Desk, request: Request, ends: Millis | None) -> None:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from relay.alertmanager import AlertmanagerError
 from relay.bot.commands import silence_events
 from relay.bot.commands import silence_pages as pages
-from relay.bot.commands.silence_bounds import EXAMPLE, ensure_allowed, next_morning
+from relay.bot.commands.silence_bounds import EXAMPLE, ensure_allowed, ensure_clusters, next_morning
 from relay.bot.commands.subject import Subject, post_subject
 from relay.bot.commands.written import read_length
 from relay.bot.desk import Desk
@@ -54,8 +54,7 @@ def begin(desk: Desk, request: Request, subject: Subject) -> Tap:
 
 async def command(desk: Desk, request: Request) -> Answer:
     """`/silence DURATION MATCHER … [-- reason]`. Raises `Sorry` that says what is wrong."""
-    if not desk.clusters:
-        raise Sorry(request.texts.gettext("No Alertmanager is configured: nothing can be asked or silenced."))
+    ensure_clusters(desk, request)
     if not request.rest:
         return await pages.pick(desk, request)
     plan = _parse(request)

@@ -9,7 +9,7 @@ from relay.alertmanager import SilenceNotFound
 from relay.bot.commands import silence_events
 from relay.bot.commands import silence_flow as flow
 from relay.bot.commands import silence_pages as pages
-from relay.bot.commands.silence_bounds import ensure_allowed
+from relay.bot.commands.silence_bounds import ensure_allowed, ensure_clusters
 from relay.bot.commands.silence_events import Deed
 from relay.bot.commands.written import read_length
 from relay.bot.desk import Desk
@@ -31,6 +31,7 @@ _ACTION = re.compile(r"(p)(\d{1,4})|([ex])(s[a-z]{5})")
 
 
 async def silences(desk: Desk, request: Request) -> Answer:
+    ensure_clusters(desk, request)
     _read(request.rest)  # so that a bad filter is told before anything is asked
     view = View(
         token=desk.new_token(),
@@ -172,6 +173,7 @@ def _text(one: Standing) -> str:
 
 async def _find(desk: Desk, request: Request, code: str, example: str) -> Standing:
     _ = request.texts.gettext
+    ensure_clusters(desk, request)
     code = code.strip().lower()
     if not _CODE.fullmatch(code):
         what = one_line(code, 40) or "—"
