@@ -7,7 +7,7 @@ import gettext
 from relay.alertmanager import AlertmanagerError, AlertmanagerRefused, AlertmanagerUnreachable
 
 PATIENCE = 4.0
-"""Seconds that an Alertmanager gets where most of the answer is known without it: one that is away is told from a slow one."""
+"""Seconds that an Alertmanager gets where most of the answer is known without it; one that is away fails sooner."""
 
 
 def tell_slow(name: str, texts: gettext.NullTranslations) -> str:
