@@ -79,7 +79,7 @@ class Bookkeeper:
             failures=failures,
             age=max(now - (post.since if post.since is not None else now), 0),
             max_age=self._around.max_age[channel.name],
-            plain=attempt.notice.plain,
+            plain=attempt.notice.plain or attempt.notice.kind is Kind.ATTACH,  # a list has no formatting to lose
             rng=self._around.rng,
         )
         if decision.dead and attempt.notice.kind is Kind.ATTACH and error.scope == "post":

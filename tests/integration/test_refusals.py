@@ -124,3 +124,16 @@ async def test_what_rings_while_its_group_becomes_a_supergroup_rings_in_the_new_
     await chat.state.post(wire_alert("DiskFull", severity="warning"), wire_alert("DiskFull", instance="db-4"))
     await chat.simulation.run(60)
     assert [message.silent for message in moved.messages] == [False]
+
+
+async def test_a_list_that_the_chat_does_not_take_leaves_its_message_as_it_is(chat: Chat) -> None:
+    too_large = {"ok": False, "error_code": 413, "description": "Request Entity Too Large"}
+    chat.telegram.fail_next("sendDocument", times=9, status=413, body=too_large)
+    alerts = [wire_alert("DiskFull", severity="warning", instance=f"db-{number}") for number in range(12)]
+    await chat.state.post(*alerts)
+    await chat.simulation.run(30)
+    await chat.state.post(*alerts, wire_alert("DiskFull", severity="info", instance="db-99"))
+    await chat.simulation.run(60)
+    assert chat.chat.messages[0].entities
+    assert len(chat.telegram.calls("sendDocument")) == 1
+    assert await chat.dead() == []
