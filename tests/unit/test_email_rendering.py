@@ -311,3 +311,17 @@ def test_a_template_of_the_user_goes_before_the_built_in_one(tmp_path: Path) -> 
 def test_durations_of_the_past_are_told() -> None:
     assert "All resolved after 35m" in text(over())
     assert "Still firing, for 4h" in text(repeated())
+
+
+def test_a_silence_is_told_with_the_time_when_the_first_alert_is_heard_again_if_that_is_known() -> None:
+    def told(*until: int | None) -> str:
+        alerts = (
+            make_alert_view(labels={"instance": f"db-{at}"}, state=AlertState.SILENCED, silenced_until=at)
+            for at in until
+        )
+        body = text(make_notice(make_incident_view(*alerts), changes=Changes(silenced=True)))
+        return next(line for line in body.splitlines() if line.startswith("Silenced"))
+
+    assert told(None) == "Silenced"
+    assert told(NIGHT + 2 * HOUR, NIGHT + HOUR) == told(NIGHT + HOUR)
+    assert told(NIGHT + HOUR).startswith("Silenced until ")
