@@ -22,7 +22,7 @@ from relay import logs
 from relay.notification import Notice
 from relay.rendering.filters import natural_filters
 from relay.rendering.gofunctions import go_filters, go_globals
-from relay.rendering.inspection import problems_of
+from relay.rendering.inspection import examples, problems_of, unknown_name
 from relay.rendering.sandbox import BoundedEnvironment, Escape
 from relay.rendering.scene import TEXT_LIMIT, TEXT_PER_ALERT, Budget, Scene, Stage
 from relay.rendering.translations import load_translations
@@ -126,7 +126,9 @@ class Renderer:
             self._compiled(source, escaping=False)
         except TemplateSyntaxError as error:
             return str(error.message)
-        return ""
+        environment = self._preferred[False]
+        scene = Scene(notice=next(examples()), language="en", zone=ZoneInfo("UTC"), texts=self._languages["en"])
+        return unknown_name(source, environment, [*_context(scene, {}), *environment.globals])
 
     def _try(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,14 @@ def problems_of(
         if problem:
             found.append(problem)
     return found
+
+
+def unknown_name(source: str, environment: Environment, known: Collection[str]) -> str:
+    """The first name of a template that nothing defines; it would show as nothing, and nobody would know why."""
+    for name in sorted(meta.find_undeclared_variables(environment.parse(source)).difference(known)):
+        close = get_close_matches(name, known, n=1)
+        return f"there is no name {name!r}{f'; did you mean {close[0]}' if close else ''}"
+    return ""
 
 
 def _references(environment: Environment, path: Path) -> Iterator[str]:

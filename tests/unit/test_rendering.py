@@ -344,6 +344,11 @@ def test_without_users_templates_there_is_nothing_to_check() -> None:
 def test_short_templates_of_the_config_can_be_checked() -> None:
     assert Renderer().check_inline("{{ words.name }}: {{ now()|date('15:04') }}") == ""
     assert "nonsense" in Renderer().check_inline("{{ words.name|nonsense }}")
+    assert Renderer().check_inline("{{ label.x }}") == "there is no name 'label'; did you mean labels"
+    assert (
+        Renderer().check_inline("{% for one in alerts %}{{ one.name }}{% set x = 1 %}{{ x }}{{ _('a') }}{% endfor %}")
+        == ""
+    )
 
 
 @pytest.mark.parametrize("name", ["", "  ", "\x18", "\n\t"])
