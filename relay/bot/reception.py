@@ -99,16 +99,18 @@ class Reception:
             return None
         request = self._request(incoming, incoming.text.strip())
         command = COMMANDS["silence"]
-        if request.person.anonymous or self._refusal(request, command.role):
-            return None
         assert command.reply is not None
         assert command.awaits is not None
-        reply, awaits, late = command.reply, command.awaits, self._too_old(incoming, request)
+        reply, awaits = command.reply, command.awaits
+        objection = self._too_old(incoming, request) or self._refusal(request, command.role)
 
         async def take() -> Answer | None:
-            if not late:
+            if not objection:
                 return await reply(self._desk, request)
-            return Answer(text=late) if await awaits(self._desk, request) else None
+            if not await awaits(self._desk, request):
+                return None
+            await self._note_refusal(request, "silence", incoming)
+            return Answer(text=objection)
 
         return await self._guarded("silence", request, take, _as_answer, count=False)
 

@@ -353,3 +353,13 @@ async def test_silences_that_cannot_be_asked_for_are_not_said_to_be_none(bot: Bo
 async def test_without_an_alertmanager_there_is_nothing_to_silence_with(tmp_path: Path, command: str) -> None:
     async with asking(tmp_path) as bot:
         assert (await bot.ask(BORIS, command)).text.startswith("No Alertmanager is configured")
+
+
+async def test_an_answer_of_somebody_who_may_no_longer_is_refused(bot: BotRelay, fake: FakeAlertmanager) -> None:
+    draft = await open_draft(bot, fake)
+    await bot.press(draft, "Other…")
+    question = await bot.answer_to(draft.id)
+    await bot.restart(users=[{"name": "anna", "telegram_id": ANNA, "role": "viewer"}])
+    answer = await bot.ask(ANNA, "90m", reply_to=question.id)
+    assert answer.text.startswith("This needs the role responder.")
+    assert 'relay_bot_commands_total{command="silence",outcome="refused"} 1.0' in await bot.metrics()
