@@ -20,6 +20,8 @@ LEASE = "probing"
 LOOK_EVERY = 5.0
 ASK_EVERY = 300.0
 """Seconds between two looks at the channels, and between two questions to one that is paused."""
+FORGET_AFTER = 900.0
+"""Seconds after which a failure that may have passed by itself, and that nothing has met since, is told no longer."""
 ANSWER_WITHIN = 15.0
 
 Check = Callable[[], Awaitable[Checked]]
@@ -37,6 +39,9 @@ async def ask(check: Check) -> Checked | None:
 
 class Prober:
     """Ends a pause whose cause a platform would have named again. One replica asks; a start asks at once.
+
+    Not every platform can be asked for every cause. Of one that may pass by itself it is enough after a while that the
+    platform answers: to report it for ever since no message comes would be as untrue. What was refused for good stays.
 
     `resume` ends the pause that a worker of this process keeps. One of another replica is over by then: none lasts longer
     than five minutes.
@@ -59,7 +64,8 @@ class Prober:
         self._metrics = metrics
         self._monotonic = monotonic
         self._first_wait = 0.0
-        self._due: dict[str, float] = {}  # monotonic time of the next question
+        self._idle_since: dict[str, float] = {}  # monotonic
+        self._due: dict[str, float] = {}  # the same, of the next question
         self._log = logs.get("watching")
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -73,6 +79,7 @@ class Prober:
         found = await self._database.read(look, list(self._checks), ITSELF)
         idle = {name: state for name, state in found.channels.items() if state.paused_since and state.oldest is None}
         now = self._monotonic()
+        self._idle_since = {name: self._idle_since.get(name, now) for name in idle}
         self._due = {name: self._due.get(name, now + self._first_wait) for name in idle}
         self._first_wait = ASK_EVERY
         asked = [name for name in idle if self._due[name] <= now]
@@ -81,7 +88,11 @@ class Prober:
 
     async def _probe(self, channel: str, paused: ChannelState) -> None:
         answer = await ask(self._checks[channel])
-        if answer is None or paused.reason not in answer.rules_out:
+        if answer is None:
+            return
+        idle_for = self._monotonic() - self._idle_since[channel]
+        passed = not paused.permanent and idle_for >= FORGET_AFTER
+        if paused.reason not in answer.rules_out and not passed:
             return
         if await self._database.write(record_recovery, channel, paused.failed_at):
             self._log.info("works again", channel=channel, answer=answer.said)

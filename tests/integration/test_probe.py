@@ -225,6 +225,23 @@ async def test_an_http_service_that_only_answers_is_not_taken_for_one_that_lets_
         assert len(gateway.journal) == asked
 
 
+async def test_what_may_have_passed_is_forgotten_after_a_while_if_the_service_only_answers(tmp_path: Path) -> None:
+    async with AsyncExitStack() as parts:
+        gateway = FakeGateway()
+        await gateway.start()
+        parts.push_async_callback(gateway.stop)
+        session = await parts.enter_async_context(aiohttp.ClientSession())
+        options = HttpOptions.model_validate({"type": "http", "url": f"{gateway.url}/hook"})
+        hook = HttpChannel(name="hook", options=options, session=session, renderer=Renderer())
+        probed = await parts.enter_async_context(probing(tmp_path, {"hook": hook.check}))
+        gateway.script.append(Answer(status=503))
+        await probed.fails(hook)
+        await probed.rounds(890)
+        assert (await probed.figures("hook")).reason == "server_error"
+        await probed.rounds(40)
+        assert ((await probed.figures("hook")).paused_since, probed.resumed) == (None, ["hook"])
+
+
 async def test_a_failure_that_comes_while_the_platform_is_asked_stays(tmp_path: Path) -> None:
     async def check() -> Checked:
         probed.watch.state.clock.advance(1)
