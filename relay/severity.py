@@ -22,6 +22,10 @@ class Severity(IntEnum):
     def label(self) -> str:
         return self.name.lower()
 
+    def __str__(self) -> str:
+        """What a template that says `{{ severity }}` means."""
+        return self.label
+
 
 DEFAULT_LEVELS: Mapping[str, Sequence[str]] = {
     "critical": ("page", "emergency", "fatal", "disaster", "crit"),

@@ -157,6 +157,12 @@ def test_a_short_template_of_the_config_that_fails_is_empty_and_counted(case: st
     assert fallbacks == ["inline"]
 
 
+def test_a_severity_is_shown_by_its_name() -> None:
+    source, notice = "{{ severity }} {{ severity ~ '' }} {{ (alerts|first).severity }}", make_notice()
+    shown = Renderer().render_inline(source, notice, language="en", zone=UTC)
+    assert set(shown.split()) == {notice.view.severity.label}
+
+
 def test_a_broken_piece_of_a_user_does_not_break_the_fallback(override: Override) -> None:
     mine = override("{% macro listed(alert) %}{{ alert|nonsense }}", "telegram/parts.j2")
     assert mine.render() == builtin()
