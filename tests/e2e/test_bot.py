@@ -55,7 +55,7 @@ async def test_who_has_a_part_takes_the_rest_and_several_who_have_it_are_all_nam
     await grow(2)
     assert (await take(ANNA)).startswith("You have it: ")
     await grow(3)
-    assert await take(BORIS) == "boris took 1 of 3, the others are with anna."
+    assert await take(BORIS) == "boris took 1 of 3, the rest is with anna."
     details = await bot.ask(VERA, f"/alert {code_in(bot.messages[0])}")
     group = re.search(r"\bg[a-z]{5}\b", details.text)
     assert group is not None

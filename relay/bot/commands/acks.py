@@ -90,7 +90,7 @@ def _said(request: Request, deed: Deed, outcome: Acked, subject: Subject, *, own
             "name": name, "what": subject.title
         }  # fmt: skip
     if outcome.changed:
-        return _("%(name)s took %(count)s of %(total)s, the others are with %(others)s.") % {
+        return _("%(name)s took %(count)s of %(total)s, the rest is with %(others)s.") % {
             "name": name,
             "count": outcome.changed,
             "total": outcome.firing,
