@@ -106,17 +106,22 @@ def commit_nothing(_conn: Connection) -> None:
     """A transaction that only shows whether the store commits, and how fast."""
 
 
-def find_stranded(conn: Connection, failing: Collection[str], stand_ins: Mapping[str, str]) -> list[tuple[int, str]]:
+def find_stranded(
+    conn: Connection, failing: Collection[str], stand_ins: Mapping[str, str], before: Millis
+) -> list[tuple[int, str]]:
     """Open incidents with critical alerts that a channel was not told of and its stand-in does not show yet.
 
     Args:
         conn: the transaction.
-        failing: channels that take nothing; of the others, dead letters alone are stranded.
+        failing: channels that take nothing; of the others, dead letters are stranded, and what fails by itself.
         stand_ins: channel -> the channel that stands in for it.
+        before: what has failed by itself since then is stranded, unless some of its recipients have it.
     """
     found: list[tuple[int, str]] = []
+    again = (posts.c.attempts > 1) & ~func.coalesce(posts.c.remote, "").contains("retry_recipients")
     for channel, stand_in in stand_ins.items():
         behind = [IS_DEAD & (posts.c.reason != REMOVED)]
+        behind.append((posts.c.state == "live") & IS_DUE & (posts.c.since <= before) & again)
         if channel in failing:
             behind.append((posts.c.state == "live") & IS_DUE & posts.c.since.is_not(None))
         for which in behind:

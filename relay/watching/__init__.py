@@ -29,6 +29,8 @@ COMMIT_EVERY = 10.0
 """Seconds between two rounds, and between two empty transactions that show whether the store is slow."""
 STAND_IN_AFTER: Millis = MINUTE
 """A channel that cannot be reached for so long is stood in for; one that refuses for good, at once."""
+ALONE_AFTER: Millis = 5 * MINUTE
+"""So is, after so long, a post that alone does not get through where others do."""
 LEASE = "watching"
 
 Accept = Callable[[Connection, Sequence[Delivered]], Sequence[Accepted]]
@@ -118,10 +120,15 @@ class Watcher:
         now = self._with.clock()
         failing = {name for name, state in found.channels.items() if _cannot_show(state, now)}
         stand_ins = {name: stand_in for name in found.channels if (stand_in := self._stand_in_for(name, failing))}
-        wanted = {name: other for name, other in stand_ins.items() if name in failing or found.channels[name].dead}
+        before = now - ALONE_AFTER
+        wanted = {
+            name: other
+            for name, other in stand_ins.items()
+            if name in failing or found.channels[name].dead or (found.channels[name].oldest or now) <= before
+        }
         if not wanted:
             return
-        stranded = await self._with.database.read(find_stranded, failing, wanted)
+        stranded = await self._with.database.read(find_stranded, failing, wanted, before)
         if not stranded:
             return
         woken = await self._with.database.write(

@@ -237,6 +237,23 @@ async def test_a_fallback_that_shows_the_warnings_of_a_group_rings_for_its_criti
         assert shown == ["team edit: disk full, slow", "team reply: disk full, slow"]
 
 
+async def test_a_critical_that_alone_does_not_get_through_is_shown_at_the_fallback_after_five_minutes(
+    opened: Open,
+) -> None:
+    async with opened(STOOD_IN) as watch:
+        await watch.state.post(wire_alert(summary="disk full"))
+        due = await watch.state.due()
+        assert due is not None
+        failure = Failure(reason="server_error", detail="HTTP 500", due_at=watch.state.clock() + 10 * MINUTE)
+        for _ in range(2):
+            await watch.state.database.write(record_failure, due.post.id, failure, None)
+        await watch.works("chat")  # it takes others
+        await watch.rounds(290)
+        assert await told_at(watch, "team") == []
+        await watch.rounds(20)
+        assert "team new: disk full" in await told_at(watch, "team")
+
+
 async def test_the_fallback_of_the_fallback_is_used_when_both_fail(opened: Open) -> None:
     plan = Plan(fallbacks={"chat": "team", "team": "mail", "mail": None})
     async with opened(plan) as watch:
