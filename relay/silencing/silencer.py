@@ -56,7 +56,8 @@ class Plan:
     length: Millis | None = None
     until: Millis | None = None
     reason: str = ""
-    asked: int | None = None  # number of the question that was asked
+    asked: int | None = None  # number of the question that was asked; None until Telegram has told it
+    asked_after: int = 0  # a message that is older than the question
     asking: str = ""  # length, reason
     typed: bool = False  # written as a command: there are no labels to choose
 
@@ -77,6 +78,12 @@ class Plan:
 
     def ends(self, now: Millis) -> Millis | None:
         return self.until if self.until is not None else now + self.length if self.length is not None else None
+
+    def is_answered_by(self, reply_to: int | None) -> bool:
+        """Whether what was written in reply to that message answers our question."""
+        if not self.asking or reply_to is None:
+            return False
+        return reply_to == self.asked if self.asked is not None else reply_to > self.asked_after
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +15,7 @@ from relay.clock import MINUTE
 from relay.clusters import AlertmanagerConfig
 from relay.demo.alertmanager import FakeAlertmanager
 from relay.ingest.turn import Turn
-from relay.silencing import AckMirror, choices_of
+from relay.silencing import AckMirror, Plan, choices_of
 from tests.factories import make_alert_view
 from tests.state import FakeClock, State, open_state, sqlite_engine, wire_alert
 
@@ -141,3 +142,10 @@ def test_odd_values_are_taken_literally() -> None:
     alerts = [make_alert_view(labels={"path": value}) for value in values]
     path = next(choice for choice in choices_of(alerts) if choice.name == "path")
     assert [value for value in [*values, "a", "b", "c", "ff", "ы"] if path.matcher.matches({"path": value})] == values
+
+
+def test_a_reply_to_what_was_there_before_the_question_is_no_answer_to_it() -> None:
+    on_its_way = Plan(asking="reason", asked_after=7)
+    assert [number for number in (None, 3, 7, 8, 9) if on_its_way.is_answered_by(number)] == [8, 9]
+    assert [number for number in (None, 3, 8, 9) if replace(on_its_way, asked=8).is_answered_by(number)] == [8]
+    assert not Plan(asked_after=7).is_answered_by(8)

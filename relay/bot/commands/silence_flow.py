@@ -87,8 +87,7 @@ async def reply(desk: Desk, request: Request) -> Answer | None:
 
 async def _asked(desk: Desk, request: Request) -> Draft | None:
     for draft in await desk.database.read(drafts_of, request.person.id, request.place.chat_id, request.now):
-        plan = Plan.from_json(draft.state)
-        if plan.asking and plan.asked in (None, request.reply_to):  # None: faster than its question's number
+        if Plan.from_json(draft.state).is_answered_by(request.reply_to):
             return draft
     return None
 
@@ -170,7 +169,9 @@ async def _ask_reason(desk: Desk, request: Request, draft: Draft, _rest: str) ->
 async def _ask(desk: Desk, request: Request, draft: Draft, what: str, problem: str = "") -> Answer:
     _ = request.texts.gettext
     question = _("How long? Reply with a duration such as 90m or 2d.") if what == "length" else _("Why? Reply to this.")
-    await _keep(desk, request, draft, replace(Plan.from_json(draft.state), asked=None, asking=what))
+    plan = Plan.from_json(draft.state)
+    plan = replace(plan, asking=what, asked=None, asked_after=request.message_id or 0)
+    await _keep(desk, request, draft, plan)
 
     async def sent(message_id: int) -> None:
         await desk.database.write(note_question, draft.token, message_id, request.now)
