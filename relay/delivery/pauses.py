@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from relay.notification import DeliveryError
 from relay.store.destinations import pauses_channel
@@ -10,6 +11,7 @@ from relay.store.destinations import pauses_channel
 OWN_FAULT = 2
 """So often others of its channel must have gone through meanwhile for a post's failures to count as its own."""
 MOST_SUSPECTS = 100
+"""More are no fault of theirs: the destination fails."""
 
 
 class Pauses:
@@ -62,6 +64,7 @@ class Pauses:
         if self._suspects.get(post_id, 0) >= OWN_FAULT:
             return DeliveryError(error.reason, error.detail, scope="post", retry_after=error.retry_after)
         self._failed[post_id] = channel
+        _forget_oldest(self._failed)
         return error
 
     def worked(self, channel: str, post_id: int | None = None) -> None:
@@ -72,11 +75,15 @@ class Pauses:
         for failed in [one for one, where in self._failed.items() if where == channel]:
             del self._failed[failed]
             self._suspects[failed] = self._suspects.pop(failed, 0) + 1
-        for oldest in list(self._suspects)[:-MOST_SUSPECTS]:
-            del self._suspects[oldest]
+        _forget_oldest(self._suspects)
         self.lift(channel)
 
     def lift(self, channel: str) -> None:
         """The channel works, or a person says so."""
         self._failures, self._until = 0, 0.0
         self._until_by_channel.pop(channel, None)
+
+
+def _forget_oldest(noted: dict[int, Any]) -> None:
+    for post_id in list(noted)[:-MOST_SUSPECTS]:
+        del noted[post_id]
