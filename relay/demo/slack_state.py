@@ -65,12 +65,13 @@ class Message:
 
 @dataclass(slots=True, kw_only=True)
 class Conversation:
-    """One channel. `member` is whether the bot was invited."""
+    """One channel, or the direct messages with a `person`. `member` is whether the bot was invited."""
 
     id: str
     name: str
     member: bool = True
     archived: bool = False
+    person: str = ""
     messages: list[Message] = field(default_factory=list)
 
     @property
@@ -85,6 +86,8 @@ class Conversation:
         return next((message for message in self.messages if message.ts == ts), None)
 
     def about(self) -> dict[str, Any]:
+        if self.person:  # such a conversation has no name and no members
+            return {"id": self.id, "is_im": True, "user": self.person}
         return {
             "id": self.id,
             "name": self.name,

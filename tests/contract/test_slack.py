@@ -15,7 +15,7 @@ from relay.channels.slack_options import SlackConfig, SlackOptions
 from relay.checked import KNOWN
 from relay.demo import slack_rules as rules
 from relay.demo.slack import WEBHOOK_SECRET, FakeSlack
-from relay.demo.slack_state import Rates
+from relay.demo.slack_state import Conversation, Rates
 from relay.notification import Changes, DeliveryError, Kind, Notice
 from relay.rendering import Renderer
 from tests.factories import make_alert_view, make_incident_view, make_notice, many_alerts
@@ -484,6 +484,12 @@ async def test_check_finds_channels_that_cannot_be_written_to(
     with pytest.raises(DeliveryError, match=advice) as caught:
         await bot.check()
     assert caught.value.reason == reason
+
+
+async def test_direct_messages_with_a_person_need_no_invitation(slack: FakeSlack, open_channel: Open) -> None:
+    slack.workspace.channels["anna"] = Conversation(id="D0ANNA0001", name="anna", member=False, person="U0ANNA0001")
+    said = (await open_channel(channel="D0ANNA0001").check()).said
+    assert said == "@relay of Relay Demo writes to a person (D0ANNA0001)"
 
 
 async def test_check_says_what_it_could_not_see(slack: FakeSlack, open_channel: Open) -> None:

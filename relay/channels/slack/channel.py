@@ -155,6 +155,8 @@ class SlackChannel:
             return Checked(f"{who} is known; {channel} is private or does not exist: give its id to be sure", KNOWN)
         if found.get("is_archived"):
             raise refusal("is_archived", status=200)
+        if found.get("is_im"):  # direct messages, of which nobody is a member
+            return Checked(f"{who} writes to a person ({found.get('id')})", KNOWN)
         if not found.get("is_member"):
             raise refusal("not_in_channel", status=200)
         return Checked(f"{who} writes to #{found.get('name')} ({found.get('id')})", KNOWN | {"forbidden", "not_found"})
