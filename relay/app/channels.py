@@ -12,6 +12,7 @@ import aiohttp
 from relay.bot.digest_keyboard import digest_keyboard
 from relay.bot.keyboard import alert_keyboard
 from relay.channels import AppriseOptions, EmailOptions, HttpOptions, SlackOptions, TelegramOptions
+from relay.channels.telegram.loading import load_channel
 from relay.config import Config
 from relay.notification import Channel
 from relay.rendering import Renderer
@@ -26,7 +27,7 @@ async def open_channels(
 ) -> list[Channel]:
     """Every channel of the config, ready to send; nothing is asked of the platforms yet.
 
-    Platform libraries are imported here and in a thread: aiogram's import alone takes seconds, and webhooks are accepted
+    Platform libraries are imported here and in a thread: aiogram's import alone takes a second, and webhooks are accepted
     meanwhile. `telegram_bot` is the process's one client of the Bot API; it belongs to whoever opened it.
     """
     opener = _Opener(config, renderer, session, resources, telegram_bot)
@@ -75,7 +76,7 @@ class _Opener:
         raise TypeError(f"channel {name}: no such type {options!r}")
 
     async def _telegram(self, name: str, options: TelegramOptions) -> Channel:
-        telegram = await _load("relay.channels.telegram.channel")
+        telegram = await asyncio.to_thread(load_channel)
         assert self._config.telegram is not None  # the config was checked: its channel needs it
         if self._bot is None:
             self._bot = telegram.open_bot(self._config.telegram)

@@ -19,6 +19,7 @@ from relay.bot.people import People
 from relay.bot.values import Seat
 from relay.bot.webhook import TelegramDoor
 from relay.channels import TelegramOptions
+from relay.channels.telegram.loading import load_channel
 from relay.clock import Clock
 from relay.config import Config
 from relay.delivery import Delivery
@@ -69,7 +70,7 @@ async def open_telegram(config: Config, resources: AsyncExitStack) -> Any:
     """The one client of the Bot API, None without Telegram in the config; nothing is asked yet."""
     if config.telegram is None:
         return None
-    module = await asyncio.to_thread(importlib.import_module, "relay.channels.telegram.channel")
+    module = await asyncio.to_thread(load_channel)
     bot = module.open_bot(config.telegram)
     resources.push_async_callback(bot.session.close)
     return bot
