@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from relay.demo.telegram import FakeTelegram
+from tests import programs
 from tests.fakes.gateway import FakeGateway
+from tests.programs import AlertmanagerProgram
 from tests.relay_process import RelayProcess
 
 CHAT = -1001234567890
@@ -28,6 +30,12 @@ async def until(condition: Callable[[], object], *, within: float = 30.0) -> Non
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110  another process
             await asyncio.sleep(0.01)
+
+
+@pytest.fixture(params=dict.fromkeys((programs.alertmanager_names()[0], programs.alertmanager_names()[-1])))
+def alertmanager_program(request: pytest.FixtureRequest) -> AlertmanagerProgram:
+    """The installed and the newest Alertmanager: what lies between them differs in what integration tests ask of each."""
+    return programs.find_alertmanager(request.param)
 
 
 @pytest.fixture
