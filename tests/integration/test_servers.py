@@ -124,7 +124,7 @@ def test_a_missing_tool_skips_at_home_and_fails_where_it_is_required(monkeypatch
 def test_with_names_of_programs_nothing_else_is_brought(tmp_path: Path) -> None:
     """`make stack` names two: what only the tests need, such as 100 MB for the Helm chart, is not a newcomer's business."""
     shutil.copytree(ROOT / "tools", tmp_path / "tools")
-    command = ["bash", tmp_path / "tools" / "servers", "a-program-that-nobody-misses"]
+    command = ["bash", str(tmp_path / "tools" / "servers"), "a-program-that-nobody-misses"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list((tmp_path / ".cache" / "servers").iterdir()) == []
