@@ -6,6 +6,7 @@ import sqlalchemy
 from sqlalchemy import Connection, text
 
 from relay.store.database import StoreUnavailable
+from relay.store.schema import metadata
 
 HEAD = "0006"
 """The newest revision in `relay/migrations/versions`; a test compares."""
@@ -28,7 +29,10 @@ def migrate(conn: Connection) -> None:
     found = _revision(conn)
     if found == HEAD:
         return
-    if found is not None and found > HEAD:
+    if found is None:
+        _make_tables(conn)
+        return
+    if found > HEAD:
         raise StoreUnavailable(f"the database has schema {found}, newer than this version's {HEAD}: upgrade the relay")
     from alembic import command
     from alembic.config import Config
@@ -37,6 +41,18 @@ def migrate(conn: Connection) -> None:
     config.set_main_option("script_location", "relay:migrations")
     config.attributes["connection"] = conn
     command.upgrade(config, HEAD)
+
+
+def _make_tables(conn: Connection) -> None:
+    """An empty database gets its tables as they are now, not one change after the other; a test compares both ways."""
+    metadata.create_all(conn)
+    conn.execute(
+        text(
+            "CREATE TABLE alembic_version"
+            " (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+        )
+    )
+    conn.execute(text("INSERT INTO alembic_version (version_num) VALUES (:head)"), {"head": HEAD})
 
 
 def _wait_for_others(conn: Connection) -> None:

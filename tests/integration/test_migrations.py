@@ -38,12 +38,38 @@ def make_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], 
     return partial(postgres_engine, request.getfixturevalue("postgres_url"))
 
 
-async def test_migrations_make_what_the_code_expects(make_engine: Callable[[], Engine]) -> None:
+SQLITE_SHAPE = "SELECT name, coalesce(sql, '') FROM sqlite_master"
+POSTGRES_SHAPE = """
+SELECT table_name || '.' || column_name, concat_ws(' ', data_type, is_nullable, column_default)
+  FROM information_schema.columns WHERE table_schema = 'public'
+UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+UNION ALL SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+"""
+
+
+def _shape(conn: Connection) -> dict[str, str]:
+    """Every table, column, index and constraint with its definition, blanks and quotes aside."""
+    rows = conn.execute(text(SQLITE_SHAPE if conn.dialect.name == "sqlite" else POSTGRES_SHAPE))
+    return {name: "".join(definition.replace('"', "").split()) for name, definition in rows}
+
+
+def _migrate_from_nothing(conn: Connection) -> None:
+    metadata.drop_all(conn)
+    conn.execute(text("DROP TABLE alembic_version"))
+    _be_older(conn, HEAD)
+
+
+async def test_migrations_end_in_the_tables_that_an_empty_database_gets(make_engine: Callable[[], Engine]) -> None:
     assert VERSIONS[-1].name.startswith(HEAD)
     database = Database(make_engine())
     await database.start()
+    made = await database.read(_shape)
+    await database.write(_migrate_from_nothing)
+    migrated = await database.read(_shape)
     different = await database.read(lambda conn: compare_metadata(MigrationContext.configure(conn), metadata))
     await database.close()
+    assert {"posts_due", "alerts_firing"} <= made.keys()
+    assert made == migrated
     assert different == []
 
 
