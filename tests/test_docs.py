@@ -31,7 +31,10 @@ from tests.relay_process import RelayProcess
 
 README = ROOT / "README.md"
 QUICKSTART = ROOT / "docs" / "quickstart.md"
+DEPLOY_REPLICAS = ROOT / "docs" / "howto" / "deploy-replicas.md"
 COMPOSE: Mapping[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES = {*COMPOSE["services"], "relay-2", "balancer", "postgres"}
+"""Those of compose.yaml, and those that compose.replicas.yaml adds."""
 ELSEWHERE = {
     "amtool",
     "prometheus-alertmanager",
@@ -220,7 +223,7 @@ def test_a_prometheus_config_of_the_pages_is_good(kind: str, block: Block, tmp_p
 
 @pytest.mark.parametrize("block", YAML["compose"], ids=where)
 def test_an_override_for_compose_names_its_services(block: Block) -> None:
-    assert set(yaml.safe_load(block.text)["services"]) <= set(COMPOSE["services"])
+    assert set(yaml.safe_load(block.text)["services"]) <= SERVICES
 
 
 # -- commands ------------------------------------------------------------------------------------------------------------
@@ -264,7 +267,7 @@ def check_compose(words: list[str]) -> None:
     if command == "logs" and "--since" in words:
         rest.remove(words[words.index("--since") + 1])
     services = [rest[0].partition(":")[0]] if command in {"exec", "run", "cp"} else rest
-    assert set(services) <= set(COMPOSE["services"])
+    assert set(services) <= SERVICES
     if command == "exec" and rest[1] == "relay":
         check_relay(words[words.index("relay") + 2 :])
     if command == "run":
@@ -278,7 +281,13 @@ def check_pip(words: list[str]) -> None:
     assert not extra or extra in project["optional-dependencies"]
 
 
+SUBSTITUTION = r"\$\(([^()]+)\)"
+
+
 def check(command: str) -> None:
+    for inner in re.findall(SUBSTITUTION, command):
+        check(inner)
+    command = re.sub(SUBSTITUTION, "", command)
     words = shlex.split(command.partition(" | ")[0].partition(" > ")[0])
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words.pop(0)
@@ -325,6 +334,20 @@ def test_the_first_steps_make_a_config_that_the_container_starts_with(page: Path
     config = load(None, environ)
     assert list(config.channels) == ["telegram"]
     assert [one.name for one in config.alertmanagers] == ["main"]
+
+
+def test_the_steps_to_two_relays_need_nothing_that_a_small_system_lacks(tmp_path: Path) -> None:
+    [block] = [block for block in markdown.blocks(DEPLOY_REPLICAS, "sh") if "compose.replicas.yaml" in block.text]
+    shutil.copy(ROOT / ".env.example", tmp_path / ".env")
+    shutil.copytree(ROOT / "alertmanager", tmp_path / "alertmanager")
+    steps = "\n".join(line for line in markdown.commands(block) if not line.startswith("docker"))
+    run(["bash", "-euo", "pipefail", "-c", steps], cwd=tmp_path, env={"PATH": "/usr/bin:/bin"})
+    environ = variables(tmp_path / ".env")
+    assert len(environ["POSTGRES_PASSWORD"]) > 15
+    assert environ["POSTGRES_PASSWORD"].isalnum(), "it becomes a part of an address"
+    assert all((ROOT / file).is_file() for file in environ["COMPOSE_FILE"].split(":"))
+    receivers = yaml.safe_load((tmp_path / "alertmanager" / "alertmanager.yml").read_text())["receivers"]
+    assert receivers[0]["webhook_configs"][0]["url"] == "http://balancer:8080/webhook/main"
 
 
 def variables(file: Path) -> dict[str, str]:
