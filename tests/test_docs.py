@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from tests.relay_process import RelayProcess
 
 README = ROOT / "README.md"
 QUICKSTART = ROOT / "docs" / "quickstart.md"
+BACKUP = ROOT / "docs" / "howto" / "backup.md"
 DEPLOY_REPLICAS = ROOT / "docs" / "howto" / "deploy-replicas.md"
 COMPOSE: Mapping[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = {*COMPOSE["services"], "relay-2", "balancer", "postgres"}
@@ -53,12 +55,16 @@ ELSEWHERE = {
     "createuser",
     "createdb",
     "pg_dump",
+    "pg_restore",
+    "/opt/relay/bin/python3",
     "sed",
     "kubectl",
     "helm",
+    "git",
+    "rm",
 }
 """Programs of the system that the pages may use, beside `make`, `docker` and the project's own."""
-COMPOSE_COMMANDS = {"up", "ps", "exec", "stop", "start", "restart", "logs", "build", "run", "cp"}
+COMPOSE_COMMANDS = {"up", "ps", "exec", "stop", "start", "restart", "logs", "build", "run", "cp", "down"}
 
 
 def where(value: object) -> str:
@@ -258,11 +264,18 @@ def check_make(words: list[str]) -> None:
     assert {word for word in words if "=" not in word} <= targets
 
 
+def without(options: Sequence[str], words: list[str]) -> list[str]:
+    """The words but for these options with their values."""
+    return [
+        word for before, word in zip(["", *words], words, strict=False) if word not in options and before not in options
+    ]
+
+
 def check_compose(words: list[str]) -> None:
     while words[0] == "-f":
         assert (ROOT / words[1]).is_file(), words[1]
         words = words[2:]
-    command, rest = words[0], [word for word in words[1:] if not word.startswith("-")]
+    command, rest = words[0], [word for word in without(("--volume", "--entrypoint"), words[1:]) if word[0] != "-"]
     assert command in COMPOSE_COMMANDS
     if command == "logs" and "--since" in words:
         rest.remove(words[words.index("--since") + 1])
@@ -270,7 +283,7 @@ def check_compose(words: list[str]) -> None:
     assert set(services) <= SERVICES
     if command == "exec" and rest[1] == "relay":
         check_relay(words[words.index("relay") + 2 :])
-    if command == "run":
+    if command == "run" and "--entrypoint" not in words:
         check_relay(words[words.index("relay") + 1 :])
 
 
@@ -303,7 +316,9 @@ def check(command: str) -> None:
     elif words[0].startswith((".venv/bin/", "tools/", ".ci/")):
         assert (ROOT / words[0]).exists() or shutil.which(program), f"{words[0]} does not exist"
     else:
-        assert words[0] in ELSEWHERE or words[:2] == ["docker", "build"], f"nobody checks {words[0]}"
+        assert words[0] in ELSEWHERE or words[:2] in (["docker", "build"], ["docker", "image"]), (
+            f"nobody checks {words[0]}"
+        )
 
 
 @pytest.mark.parametrize("block", markdown.every_block("sh", "bash", "console"), ids=where)
@@ -381,24 +396,42 @@ def test_the_readme_config_does_what_the_readme_says(tmp_path: Path, monkeypatch
     assert said[2].output.strip()
 
 
-def test_the_backup_command_copies_a_database_in_use(tmp_path: Path) -> None:
-    [line] = [
-        line for block in markdown.blocks(ROOT / "docs/howto/backup.md", "sh")
-        for line in markdown.commands(block) if "python3 -c" in line
-    ]  # fmt: skip
-    code = shlex.split(line)[-1].replace("/data/", f"{tmp_path}/")
-    live = sqlite3.connect(tmp_path / "relay.db")
-    try:
+def code_of_the_backup_page(word: str, folder: Path) -> list[str]:
+    """The Python of the lines with this word, its files in this folder."""
+    lines = [line for block in markdown.blocks(BACKUP, "sh") for line in markdown.commands(block)]
+    found = [shlex.split(line)[-1] for line in lines if "sqlite3.connect" in line and word in line]
+    assert found
+    return [re.sub(r"(?<=[':])/(?:data/|root/|var/lib/relay/)?(?=\w+\.db)", f"{folder}/", code) for code in found]
+
+
+def kept(file: Path) -> list[int]:
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        return [value for (value,) in database.execute("SELECT value FROM kept ORDER BY value")]
+
+
+def test_the_backup_commands_copy_a_database_in_use_and_bring_it_back(tmp_path: Path) -> None:
+    [in_compose, under_systemd] = [
+        *code_of_the_backup_page(" exec ", tmp_path),
+        *code_of_the_backup_page("/opt/", tmp_path),
+    ]
+    assert in_compose == under_systemd
+    [restore] = code_of_the_backup_page(" run ", tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "relay.db")) as live:
         live.execute("PRAGMA journal_mode=WAL")
         live.execute("CREATE TABLE kept (value)")
         live.execute("INSERT INTO kept VALUES (42)")
         live.commit()
-        run([sys.executable, "-c", code], env={"PATH": os.environ["PATH"]})
-        copy = sqlite3.connect(tmp_path / "backup.db")
-        assert copy.execute("SELECT value FROM kept").fetchall() == [(42,)]
-        copy.close()
-    finally:
-        live.close()
+        run([sys.executable, "-c", in_compose], env={"PATH": os.environ["PATH"]})
+        assert kept(tmp_path / "backup.db") == [42]
+        live.execute("INSERT INTO kept VALUES (43)")
+        live.commit()
+        for name in ("relay.db", "relay.db-wal", "relay.db-shm"):  # as a crash leaves them
+            shutil.copy(tmp_path / name, tmp_path / f"old-{name}")
+    for name in ("relay.db", "relay.db-wal", "relay.db-shm"):
+        shutil.move(tmp_path / f"old-{name}", tmp_path / name)
+    (tmp_path / "backup.db").chmod(0o444)
+    run([sys.executable, "-c", restore], env={"PATH": os.environ["PATH"]})
+    assert kept(tmp_path / "relay.db") == [42]
 
 
 # -- the Russian README --------------------------------------------------------------------------------------------------
