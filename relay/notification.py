@@ -282,10 +282,7 @@ class Channel(Protocol):
     def capabilities(self) -> Capabilities: ...
     @property
     def limits(self) -> Limits: ...
-    def overflows(self, view: IncidentView) -> bool:
-        """Whether the living message cannot show all, so that a document should follow (`attachable` only)."""
-        ...
-
+    def overflows(self, view: IncidentView) -> bool: ...  # a document should follow what it cannot show (`attachable`)
     def render(self, notice: Notice) -> Content:
         """Pure: no I/O. A failing user template falls back to the built-in one and is counted."""
         ...
@@ -296,5 +293,6 @@ class Channel(Protocol):
     ) -> DigestLayout: ...  # pure, as `render`; may take over what looks as in `before`, an earlier one
     async def send_digest(self, call: DigestCall) -> Sent: ...  # one remote call of a digest, as `send`
     def follow(self, moved_to: Mapping[str, Any]) -> None: ...  # a migrated chat: the new address from now on
+    def is_elsewhere(self, remote: Remote) -> bool: ...  # that living message stands where the config no longer sends
     async def check(self) -> Checked: ...  # asks the platform, shows nobody anything; raises only `DeliveryError`
     async def close(self) -> None: ...

@@ -16,7 +16,7 @@ from typing import Any
 from relay.channels.apprise_options import AppriseOptions
 from relay.checked import Checked
 from relay.clock import Millis
-from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Sent
+from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Remote, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
 from relay.rendering.digest_summary import as_one_message
@@ -142,6 +142,10 @@ class AppriseChannel:
 
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         """Apprise tells of no moves."""
+
+    def is_elsewhere(self, remote: Remote) -> bool:  # noqa: ARG002  the protocol's
+        """Nothing lives on that could stay behind."""
+        return False
 
     async def check(self) -> Checked:
         """The address was understood; more cannot be asked without sending."""

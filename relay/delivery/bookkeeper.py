@@ -13,7 +13,7 @@ from relay.notification import Channel, DeliveryError, Kind, Notice, Sent
 from relay.store.database import Connection
 from relay.store.deliveries import bury_overdue
 from relay.store.leases import Lease
-from relay.store.posts import record_failure, record_progress
+from relay.store.posts import record_failure, record_left, record_progress
 from relay.store.rows import PostRow
 
 if TYPE_CHECKING:
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call in hand: the post as it was read, where it goes, what is shown, and the right to do so."""
+    """One call in hand: the post as it was read, where it goes, what is shown, and the right to do so.
+
+    `leaves`: its message stands where the channel no longer writes, and is told so before it comes anew.
+    """
 
     post: PostRow
     channel: Channel
     notice: Notice
     lease: Lease
+    leaves: bool = False
 
 
 class Bookkeeper:
@@ -51,6 +55,9 @@ class Bookkeeper:
         partial = partial_of(attempt.notice, sent, now + wait)
 
         def work(conn: Connection) -> None:
+            if attempt.leaves:
+                record_left(conn, post.id, now, attempt.lease)
+                return
             record_progress(conn, post.id, progress, now, attempt.lease)
             if partial is not None:
                 record_failure(conn, post.id, partial, attempt.lease)
@@ -69,6 +76,9 @@ class Bookkeeper:
 
     async def failed(self, attempt: Attempt, error: DeliveryError, failures: int) -> Millis | None:
         """Records a failure; how long the whole destination must pause, if at all."""
+        if attempt.leaves and error.scope == "post" and error.permanent:
+            await self._leave_untold(attempt, error)
+            return None
         if error.reason == "gone" and not attempt.notice.view.open:  # deleted by hand, and over: nothing is missing
             await self.note_unchanged(attempt)
             return None
@@ -99,6 +109,13 @@ class Bookkeeper:
         more = {} if decision.pause is None else {"pause_ms": decision.pause}
         self._log.warning(outcome, **self._what(attempt), reason=error.reason, error=error.detail, **more)
         return decision.pause
+
+    async def _leave_untold(self, attempt: Attempt, error: DeliveryError) -> None:
+        """Nothing can be changed where the message stands: that must not keep it from the place that is right now."""
+        post, channel, now = attempt.post, attempt.channel, self._around.clock()
+        await self._recording.write(lambda conn: record_left(conn, post.id, now, attempt.lease))
+        self._around.metrics.notification_failures.labels(channel.name, channel.type, error.reason).inc()
+        self._log.warning("former message not changed", **self._what(attempt), reason=error.reason, error=error.detail)
 
     async def _skip_list(self, attempt: Attempt, error: DeliveryError) -> None:
         post, channel, now = attempt.post, attempt.channel, self._around.clock()

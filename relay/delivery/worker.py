@@ -115,7 +115,9 @@ class Worker:
         """One step of a post, which leaves `keep` tokens; whether a message that rings went out."""
         channel, now = self.channels[due.post.channel], self._around.clock()
         overflows = self._overflows(channel, due.view)
-        step = planning.plan(_state(due.post), due.view, channel.capabilities, overflows=overflows, now=now)
+        remote = json.loads(due.post.remote) if due.post.remote else None
+        state = _state(due.post, elsewhere=remote is not None and channel.is_elsewhere(remote))
+        step = planning.plan(state, due.view, channel.capabilities, overflows=overflows, now=now)
         if not isinstance(step, planning.Step):
             until = step.at if isinstance(step, planning.Later) else None
             await self._around.database.write(record_done, due.post.id, due.view.revision, until, lease)
@@ -126,7 +128,8 @@ class Worker:
             self._around.metrics.rate_limited_seconds.labels(channel.name).inc(wait)
             await self._around.rest(wait, None)
             return False
-        sent = await self._attempt(Attempt(due.post, channel, _notice(due, step, now), lease))
+        leaves = step.kind is Kind.FAREWELL and not due.post.farewell
+        sent = await self._attempt(Attempt(due.post, channel, _notice(due, step, now), lease, leaves))
         return sent and step.kind in (Kind.NEW, Kind.REPLY)
 
     async def _attempt(self, attempt: Attempt) -> bool:
@@ -184,11 +187,12 @@ class Worker:
             self.pauses.pause(channel, error, self._around.monotonic() + pause / SECOND)
 
 
-def _state(post: PostRow) -> planning.PostState:
+def _state(post: PostRow, *, elsewhere: bool) -> planning.PostState:
     return planning.PostState(
         shown_rev=post.shown_rev,
         announced_rev=post.announced_rev,
         living=post.remote is not None,
+        elsewhere=elsewhere,
         digested=post.digest_id is not None,
         quiet=post.quiet,
         farewell=post.farewell,

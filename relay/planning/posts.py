@@ -23,6 +23,7 @@ class PostState:
     shown_rev: int = 0
     announced_rev: int = 0
     living: bool = False  # there is a message to edit
+    elsewhere: bool = False  # which stands where its channel no longer writes
     digested: bool = False  # a digest shows it
     quiet: bool = False
     farewell: bool = False
@@ -56,6 +57,8 @@ def plan(
         return _farewell(post, view, changes, capabilities)
     if not capabilities.editable:
         return _append(post, view, changes, now)
+    if post.living and post.elsewhere and view.open:
+        return Step(kind=Kind.FAREWELL, changes=changes, silent=True)
     if not post.living:
         if post.digested and not post.quiet and not _calls(view, changes):
             return None  # its digest is edited

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Select, func, insert, literal_column, select, update
 
 from relay.clock import Millis
+from relay.store.destinations import forget_failure
 from relay.store.posts import Failure
 from relay.store.schema import alert_groups, alerts, destinations, incidents, memberships, posts
 
@@ -135,11 +136,26 @@ def follow_config(conn: Connection, digests: Mapping[str, str], now: Millis) -> 
     known = {row.key: row.config for row in conn.execute(select(destinations.c.key, destinations.c.config))}
     changed = [name for name, digest in digests.items() if known.get(name) and known[name] != digest]
     _revive(conn, IS_DEAD & posts.c.channel.in_(changed), now)
+    _look_again(conn, changed, now)
     for name, digest in digests.items():
         if name not in known:
             conn.execute(insert(destinations).values(key=name, config=digest))
         elif known[name] != digest:
             conn.execute(update(destinations).where(destinations.c.key == name).values(config=digest))
+
+
+def _look_again(conn: Connection, channels: Collection[str], now: Millis) -> None:
+    """Each message of what is open there comes under a worker's eyes: it may stand where its channel no longer writes.
+
+    And what these channels refused before says nothing of them as they are now.
+    """
+    still = select(incidents.c.id).where(incidents.c.closed_at.is_(None))
+    shown = (posts.c.channel.in_(channels), posts.c.state == "live", posts.c.remote.is_not(None))
+    conn.execute(
+        update(posts).where(*shown, posts.c.due_at.is_(None), posts.c.incident_id.in_(still)).values(due_at=now)
+    )
+    for channel in channels:
+        forget_failure(conn, channel)
 
 
 def dead_letters(conn: Connection, channels: Collection[str]) -> dict[str, int]:

@@ -25,6 +25,11 @@ def record_success(conn: Connection, channel: str, now: Millis) -> None:
     _save(conn, channel, {"succeeded_at": now, **_WELL})
 
 
+def forget_failure(conn: Connection, channel: str) -> None:
+    """Whatever the channel's far side said: it is another one now."""
+    _save(conn, channel, dict(_WELL))
+
+
 def record_recovery(conn: Connection, channel: str, failed_at: Millis | None) -> bool:
     """The channel's far side says that it would take something now; False if a call has failed since `failed_at`."""
     same = (destinations.c.key == channel, destinations.c.failed_at == failed_at)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    bindparam,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from relay.clock import MINUTE, SECOND, Millis
 from relay.notification import IncidentView
@@ -87,6 +99,22 @@ def newest_revision() -> ScalarSelect[int]:
     )
 
 
+_HOLD = text(
+    "SELECT g.id FROM alert_groups g JOIN incidents i ON i.group_id = g.id JOIN posts p ON p.incident_id = i.id "
+    "WHERE p.id = ANY(:posts) ORDER BY g.id FOR SHARE OF g"
+).bindparams(bindparam("posts", type_=ARRAY(BigInteger)))
+
+
+def hold_groups(conn: Connection, post_ids: Collection[int]) -> None:
+    """Until the transaction ends nothing changes of what these posts show.
+
+    An UPDATE of PostgreSQL that waited for a row sees all others as they were before: whoever compares a post with the
+    revision of its group holds the group first. SQLite has one writer.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.execute(_HOLD, {"posts": list(post_ids)})
+
+
 def is_ready(now: Millis) -> ColumnElement[bool]:
     return or_(posts.c.due_at <= now, posts.c.due_at > now + LONGEST_WAIT)
 
@@ -105,6 +133,10 @@ class Progress:
     quiet: bool | None = None
 
 
+_ANEW: Mapping[str, Any] = {"remote": None, "fingerprint": "", "quiet": True}
+"""There is no message to edit any more: the next one comes instead of it, and rings only for what was never told."""
+
+
 def record_progress(conn: Connection, post_id: int, progress: Progress, now: Millis, lease: Lease | None) -> None:
     """A call went well: the post stays due, to be planned again at once."""
     check(conn, lease)
@@ -115,8 +147,17 @@ def record_progress(conn: Connection, post_id: int, progress: Progress, now: Mil
     )
 
 
+def record_left(conn: Connection, post_id: int, now: Millis, lease: Lease | None) -> None:
+    """Its message stands where its channel no longer writes: the post is due, to be shown anew where it does."""
+    check(conn, lease)
+    conn.execute(
+        update(posts).where(posts.c.id == post_id).values(**_ANEW, due_at=now, attempts=0, reason="", detail="")
+    )
+
+
 def record_done(conn: Connection, post_id: int, revision: int, until: Millis | None, lease: Lease | None) -> None:
     """Everything up to `revision` is shown and told. What changed meanwhile keeps the post due; `until` wakes it later."""
+    hold_groups(conn, [post_id])
     check(conn, lease)
     newest = newest_revision()
     conn.execute(
@@ -152,5 +193,5 @@ def record_failure(conn: Connection, post_id: int, failure: Failure, lease: Leas
     if failure.plain:
         values["plain"] = True
     if failure.forget:
-        values |= {"remote": None, "fingerprint": "", "quiet": True}
+        values |= _ANEW
     conn.execute(update(posts).where(posts.c.id == post_id).values(**values))

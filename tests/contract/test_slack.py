@@ -172,6 +172,17 @@ async def test_edits_go_to_the_channel_of_the_message_whatever_the_config_says_n
     assert len(slack.channel("alerts").messages[0].edits) == 1
 
 
+async def test_a_message_in_a_former_channel_is_known_as_such_once_the_present_one_has_an_id(
+    bot: SlackChannel, open_channel: Open
+) -> None:
+    remote = await send(bot, make_notice())
+    moved = open_channel(channel="#oncall")
+    assert not moved.is_elsewhere(remote)  # a name says nothing of an id
+    await send(moved, make_notice())
+    assert (moved.is_elsewhere(remote), bot.is_elsewhere(remote)) == (True, False)
+    assert not moved.is_elsewhere({"webhook": True})
+
+
 async def test_a_former_channel_that_is_gone_does_not_stop_the_present_one(
     slack: FakeSlack, bot: SlackChannel, open_channel: Open
 ) -> None:
@@ -180,7 +191,7 @@ async def test_a_former_channel_that_is_gone_does_not_stop_the_present_one(
     await send(moved, make_notice())
     slack.channel("alerts").archived = True
     notice = make_notice(kind=Kind.REPLY, remote=remote, changes=Changes(repeat=True))
-    assert summary(await failure(moved, notice)) == ("not_found", "post", True)
+    assert summary(await failure(moved, notice)) == ("gone", "post", True)
     assert summary(await failure(bot, notice)) == ("not_found", "destination", True)
 
 

@@ -528,7 +528,8 @@ async def test_a_former_chat_that_refuses_us_stops_no_other_post(fake: FakeTeleg
     sent = await shown(channel_of())
     fake.chat(CHAT).bot_status = "kicked"
     notice = make_notice(kind=Kind.FAREWELL, remote=sent.remote)
-    assert (await failure(channel_of(chat_id=FORUM), notice)).scope == "post"
+    error = await failure(channel_of(chat_id=FORUM), notice)
+    assert (error.reason, error.scope) == ("gone", "post")
     assert (await failure(channel_of(), notice)).scope == "destination"
 
 

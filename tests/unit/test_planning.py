@@ -62,6 +62,15 @@ def test_a_new_or_raised_alert_rings(news: dict[str, int]) -> None:
     assert step(view, capabilities=APPENDING).kind is Kind.NEW
 
 
+def test_a_message_where_its_channel_no_longer_writes_says_so_before_anything_else_while_it_is_open() -> None:
+    left = replace(SHOWN, elsewhere=True)
+    assert step(make_incident_view(alert(fired_rev=2), revision=2), left).kind is Kind.FAREWELL
+    assert step(make_incident_view(resolved(), revision=2), left).kind is Kind.REPLY
+    anew = PostState(shown_rev=1, announced_rev=1, quiet=True)
+    assert step(make_incident_view(alert(), revision=1), anew).silent
+    assert not step(make_incident_view(alert(fired_rev=2), revision=2), anew).silent
+
+
 def test_after_the_ring_comes_the_edit() -> None:
     view = make_incident_view(alert(fired_rev=2), revision=2)
     rung = PostState(shown_rev=1, announced_rev=2, living=True)

@@ -17,7 +17,7 @@ from relay.channels.email_options import EmailOptions
 from relay.checked import Checked
 from relay.clock import Millis
 from relay.matchers import Matcher, format_matchers
-from relay.notification import Capabilities, IncidentView, Limits, Notice, Sent
+from relay.notification import Capabilities, IncidentView, Limits, Notice, Remote, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
 from relay.rendering.digest_summary import as_one_message
@@ -121,6 +121,10 @@ class EmailChannel:
 
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         """Mail addresses do not move."""
+
+    def is_elsewhere(self, remote: Remote) -> bool:  # noqa: ARG002  the protocol's
+        """Nothing lives on that could stay behind."""
+        return False
 
     async def check(self) -> Checked:
         return await self._server.check()

@@ -19,7 +19,7 @@ from relay.channels.http.answers import meaning_of, retry_after, text_of
 from relay.channels.http_options import HttpOptions
 from relay.checked import Checked
 from relay.clock import Millis
-from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Sent
+from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Remote, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
 from relay.rendering.digest_summary import as_one_message
@@ -143,6 +143,10 @@ class HttpChannel:
 
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         """Redirects are not followed: a webhook that moved is a change of the config."""
+
+    def is_elsewhere(self, remote: Remote) -> bool:  # noqa: ARG002  the protocol's
+        """Nothing lives on that could stay behind."""
+        return False
 
     async def check(self) -> Checked:
         """Connects only: any request would be a message."""

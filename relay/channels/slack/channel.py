@@ -16,11 +16,11 @@ from relay.channels.slack.client import TIMEOUT, SlackClient
 from relay.channels.slack.composer import LISTED, Composer
 from relay.channels.slack.content import SlackContent
 from relay.channels.slack.digest import DigestComposer
-from relay.channels.slack.errors import nonsense, of_this_post, refusal
+from relay.channels.slack.errors import nonsense, of_former_place, of_this_post, refusal
 from relay.channels.slack_options import SlackConfig, SlackOptions
 from relay.checked import KNOWN, Checked
 from relay.clock import Millis
-from relay.notification import Capabilities, Content, DeliveryError, IncidentView, Kind, Limits, Notice, Sent
+from relay.notification import Capabilities, Content, DeliveryError, IncidentView, Kind, Limits, Notice, Remote, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
 
@@ -107,8 +107,8 @@ class SlackChannel:
         try:
             await self._refer(content, remote["channel"], remote["ts"])
         except DeliveryError as error:
-            if self._elsewhere(remote["channel"]):
-                raise of_this_post(error) from None
+            if self.is_elsewhere(remote):
+                raise of_former_place(error) from None
             raise
         return Sent(remote=remote)
 
@@ -137,6 +137,10 @@ class SlackChannel:
 
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         """Slack moves no channel: a renamed one keeps its id."""
+
+    def is_elsewhere(self, remote: Remote) -> bool:
+        """In another channel than that of now, as far as that is known: a `#name` has an id since its first message."""
+        return self._channel_id is not None and remote.get("channel", self._channel_id) != self._channel_id
 
     async def check(self) -> Checked:
         """Asks with `auth.test` and, where the bot may, for the channel; a webhook with a post too empty to be shown."""
@@ -254,10 +258,6 @@ class SlackChannel:
             if not cursor:
                 break
         return None
-
-    def _elsewhere(self, channel_id: str) -> bool:
-        """Whether a message stands in another channel than the one configured now, as far as that is known."""
-        return self._channel_id is not None and channel_id != self._channel_id
 
 
 def _judged(error: DeliveryError, *, plain: bool) -> DeliveryError:

@@ -84,10 +84,17 @@ def refusal(error: object, *, status: int, retry_after: float | None = None, nee
 
 
 def of_this_post(error: DeliveryError) -> DeliveryError:
-    """The same failure where it says nothing of the destination: a file, or a message that stands in another channel."""
+    """The same failure where it says nothing of the destination: a file."""
     if error.reason not in ("forbidden", "not_found", "rejected"):
         return error
     return DeliveryError(error.reason, error.detail, scope="post", permanent=True)
+
+
+def of_former_place(error: DeliveryError) -> DeliveryError:
+    """The same failure where it says nothing of the destination: its message stands in a channel that was left."""
+    if error.scope == "post" or error.reason not in ("forbidden", "not_found"):
+        return error
+    return DeliveryError("gone", error.detail, scope="post", permanent=True)
 
 
 def no_connection(error: BaseException) -> DeliveryError:

@@ -30,7 +30,7 @@ from relay.channels.telegram.errors import Judge
 from relay.channels.telegram_options import TelegramConfig, TelegramOptions
 from relay.checked import Checked
 from relay.clock import Millis
-from relay.notification import Capabilities, Content, DeliveryError, IncidentView, Kind, Limits, Notice, Sent
+from relay.notification import Capabilities, Content, DeliveryError, IncidentView, Kind, Limits, Notice, Remote, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
 
@@ -155,6 +155,11 @@ class TelegramChannel:
     def follow(self, moved_to: Mapping[str, Any]) -> None:
         self._chat_id = moved_to["chat_id"]
 
+    def is_elsewhere(self, remote: Remote) -> bool:
+        """In another chat or topic; of a chat that the config names as `@name` nobody can tell."""
+        here = (self._chat_id, self._thread_id)
+        return isinstance(self._chat_id, int) and (remote.get("chat_id"), remote.get("thread_id")) != here
+
     async def check(self) -> Checked:
         try:
             me = await self._bot.get_me()
@@ -170,10 +175,7 @@ class TelegramChannel:
         """The bot belongs to whoever opened it."""
 
     def _elsewhere(self, content: TelegramContent) -> bool:
-        if content.remote is None or not isinstance(self._chat_id, int):
-            return False
-        chat_id, thread_id = self._address(content)
-        return chat_id != self._chat_id or thread_id != self._thread_id
+        return content.kind is not Kind.NEW and content.remote is not None and self.is_elsewhere(content.remote)
 
     def _address(self, content: TelegramContent) -> tuple[int | str, int | None]:
         """Chat and topic: those of the living message where there is one, whatever the config says now."""

@@ -102,8 +102,10 @@ def _refusal(error: Exception, detail: str, *, elsewhere: bool) -> DeliveryError
 
 
 def _refused(reason: Reason, detail: str, *, elsewhere: bool) -> DeliveryError:
-    """A chat that refuses us stops the destination, but a former chat only the posts that still live there."""
-    return DeliveryError(reason, detail, scope="post" if elsewhere else "destination", permanent=True)
+    """A chat that refuses us stops the destination; in a former chat only the message is out of reach."""
+    if elsewhere:
+        return DeliveryError("gone", detail, scope="post", permanent=True)
+    return DeliveryError(reason, detail, scope="destination", permanent=True)
 
 
 def _bad_request(detail: str, *, plain: bool, elsewhere: bool) -> DeliveryError:
