@@ -119,7 +119,7 @@ class Acker:
 
     def _open(self, conn: Connection, identities: Collection[Identity]) -> tuple[Scope, Turn]:
         scope = Scope(conn)
-        scope.load_alerts(identities)
+        scope.load(alerts=identities)
         return scope, self._begin(scope)
 
     def _adopt(self, scope: Scope, turn: Turn, identity: Identity, found: Listed) -> None:

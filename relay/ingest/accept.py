@@ -65,9 +65,8 @@ def _accept_batch(
 ) -> list[Accepted]:
     scope = Scope(conn)
     keys = {id(delivered): _key(delivered) for delivered in batch}
-    scope.load_groups(keys.values())
-    scope.load_incidents(group.incident_id for group in scope.groups)
-    scope.load_alerts((one.source.name, alert.fingerprint) for one in batch for alert in one.message.alerts)
+    alerts = ((one.source.name, alert.fingerprint) for one in batch for alert in one.message.alerts)
+    scope.load(groups=keys.values(), alerts=alerts)
     results = []
     for delivered in batch:
         turn = Turn(scope, policy, new_id, clock())

@@ -61,7 +61,7 @@ class Reconciler:
             listed_before: when the listing was asked for: what a webhook brought since is newer than the listing.
         """
         scope = Scope(conn)
-        scope.load_alerts_by_id([*reported, *gone])
+        scope.load(alert_ids=[*reported, *gone])
         turn = Turn(scope, self._policy, self._new_id, self._clock())
         for alert_id, state in reported.items():
             alert = scope.alerts.get(alert_id)
@@ -98,7 +98,7 @@ class Reconciler:
         now = self._clock()
         scope = Scope(conn)
         ids = quiet_again(conn, now)
-        scope.load_alerts_by_id(ids)
+        scope.load(alert_ids=ids)
         turn = Turn(scope, self._policy, self._new_id, now)
         for alert_id in ids:
             alert = scope.alerts[alert_id]

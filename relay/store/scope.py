@@ -1,12 +1,12 @@
 """The working set of a change: the rows it may touch are read at once, changed in memory, and written at once.
 
-Set-wise reading and writing is what makes a batch of webhooks one handful of statements. Rows are locked in one order
-(groups, incidents, alerts, posts), so that two replicas cannot wait for each other for ever.
+Set-wise reading and writing is what makes a batch of webhooks one handful of statements. A change locks all its groups at
+once and before all else, so that two replicas do not wait for each other in turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from itertools import chain, islice
@@ -229,31 +229,46 @@ class Scope:
     of_alert: dict[int, list[MembershipRow]] = field(default_factory=dict)
     of_incident: dict[int, list[PostRow]] = field(default_factory=dict)
 
-    def load_groups(self, keys: Iterable[tuple[str, str, str]]) -> None:
-        """Groups by (alertmanager, receiver, hash of groupKey)."""
-        wanted = {group_code(*key) for key in keys if key not in self.by_key}
-        self._know_groups(self.groups.read(self.conn, LOADING.groups_by_code, wanted))
+    def load(
+        self,
+        *,
+        groups: Iterable[tuple[str, str, str]] = (),
+        alerts: Iterable[tuple[str, str]] = (),
+        alert_ids: Collection[int] = (),
+    ) -> None:
+        """The begin of a change: all that it may touch.
+
+        Groups by (alertmanager, receiver, hash of groupKey) come with their last incidents, alerts by (alertmanager,
+        fingerprint) or id with their last episodes and where they are listed.
+        """
+        group_codes, wanted = sorted({group_code(*key) for key in groups}), set(alerts)
+        alert_codes = sorted({alert_code(*identity) for identity in wanted})
+        if self.conn.dialect.name == "postgresql":
+            keys = {"groups": group_codes, "alerts": alert_codes, "alert_ids": sorted(alert_ids)}
+            self.conn.execute(LOADING.locks, keys)
+        self._know_groups(self.groups.read(self.conn, LOADING.groups_by_code, group_codes))
+        self.load_incidents(group.incident_id for group in list(self.groups))
+        found = self.alerts.read(self.conn, LOADING.alerts_by_code, alert_codes)
+        self._take_alerts([row for row in found if (row.alertmanager, row.fingerprint) in wanted])
+        self._load_alerts_by_id(alert_ids)
 
     def _know_groups(self, rows: Iterable[GroupRow]) -> None:
         self.by_key.update({(row.alertmanager, row.receiver, row.key_hash): row for row in rows})
 
     def load_incidents(self, ids: Iterable[int | None]) -> None:
-        """Incidents with their groups and posts; memberships come with alerts."""
+        """Incidents with their groups and posts; memberships come with alerts.
+
+        The groups first: an incident that was read before its group was locked may be as of before another's change.
+        """
         wanted = {id_ for id_ in ids if id_ is not None and self.incidents.get(id_) is None}
+        strange = wanted - {group.incident_id for group in self.groups}
+        self._know_groups(self.groups.read(self.conn, LOADING.groups_by_incident, strange))
         found = self.incidents.read(self.conn, LOADING.incidents, wanted)
-        groups = {incident.group_id for incident in found if self.groups.get(incident.group_id) is None}
-        self._know_groups(self.groups.read(self.conn, LOADING.groups_by_id, groups))
         for post in self.posts.read(self.conn, LOADING.posts, (incident.id for incident in found)):
             self.of_incident.setdefault(post.incident_id, []).append(post)
 
-    def load_alerts(self, identities: Iterable[tuple[str, str]]) -> None:
-        """Alerts by (alertmanager, fingerprint) with their last episodes and where they are listed."""
-        wanted = {identity for identity in identities if identity not in self.by_identity}
-        found = self.alerts.read(self.conn, LOADING.alerts_by_code, {alert_code(*identity) for identity in wanted})
-        self._take_alerts([row for row in found if (row.alertmanager, row.fingerprint) in wanted])
-
-    def load_alerts_by_id(self, ids: Iterable[int]) -> None:
-        wanted = {id_ for id_ in ids if self.alerts.get(id_) is None}
+    def _load_alerts_by_id(self, ids: Iterable[int]) -> None:
+        wanted = sorted(id_ for id_ in ids if self.alerts.get(id_) is None)
         self._take_alerts(self.alerts.read(self.conn, LOADING.alerts_by_id, wanted))
 
     def _take_alerts(self, taken: Sequence[AlertRow]) -> None:
@@ -267,7 +282,7 @@ class Scope:
     def load_members(self, incident_id: int) -> list[MembershipRow]:
         """All memberships of an incident with their alerts; for the few changes that concern every one."""
         rows = self.memberships.read(self.conn, LOADING.members, [incident_id])
-        self.load_alerts_by_id(row.alert_id for row in rows)
+        self._load_alerts_by_id(row.alert_id for row in rows)
         return rows
 
     def list(self, row: MembershipRow) -> None:
