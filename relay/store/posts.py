@@ -115,22 +115,6 @@ def hold_groups(conn: Connection, post_ids: Collection[int]) -> None:
         conn.execute(_HOLD, {"posts": list(post_ids)})
 
 
-_HOLD = text(
-    "SELECT g.id FROM alert_groups g JOIN incidents i ON i.group_id = g.id JOIN posts p ON p.incident_id = i.id "
-    "WHERE p.id = ANY(:posts) ORDER BY g.id FOR SHARE OF g"
-).bindparams(bindparam("posts", type_=ARRAY(BigInteger)))
-
-
-def hold_groups(conn: Connection, post_ids: Collection[int]) -> None:
-    """Until the transaction ends nothing changes of what these posts show.
-
-    An UPDATE of PostgreSQL that waited for a row sees all others as they were before: whoever compares a post with the
-    revision of its group holds the group first. SQLite has one writer.
-    """
-    if conn.dialect.name == "postgresql":
-        conn.execute(_HOLD, {"posts": list(post_ids)})
-
-
 def is_ready(now: Millis) -> ColumnElement[bool]:
     return or_(posts.c.due_at <= now, posts.c.due_at > now + LONGEST_WAIT)
 
@@ -173,7 +157,6 @@ def record_left(conn: Connection, post_id: int, now: Millis, lease: Lease | None
 
 def record_done(conn: Connection, post_id: int, revision: int, until: Millis | None, lease: Lease | None) -> None:
     """Everything up to `revision` is shown and told. What changed meanwhile keeps the post due; `until` wakes it later."""
-    hold_groups(conn, [post_id])
     hold_groups(conn, [post_id])
     check(conn, lease)
     newest = newest_revision()
