@@ -214,6 +214,7 @@ class DeliveryError(Exception):
         permanent: trying the same again cannot help.
         retry_after: seconds the platform told us to wait.
         moved_to: the new address, when the platform told us one.
+        stands: what is "gone" for us people still see as it was: its end must be told all the same.
     """
 
     def __init__(
@@ -225,6 +226,7 @@ class DeliveryError(Exception):
         permanent: bool = False,
         retry_after: float | None = None,
         moved_to: Mapping[str, Any] | None = None,
+        stands: bool = False,
     ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason: Reason = reason
@@ -233,6 +235,7 @@ class DeliveryError(Exception):
         self.permanent = permanent
         self.retry_after = retry_after
         self.moved_to = moved_to
+        self.stands = stands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,10 +286,9 @@ class Channel(Protocol):
     @property
     def limits(self) -> Limits: ...
     def overflows(self, view: IncidentView) -> bool: ...  # a document should follow what it cannot show (`attachable`)
-    def render(self, notice: Notice) -> Content:
-        """Pure: no I/O. A failing user template falls back to the built-in one and is counted."""
-        ...
-
+    def render(
+        self, notice: Notice
+    ) -> Content: ...  # pure; a failing template of a user falls back to the built-in one
     async def send(self, content: Content) -> Sent: ...  # one remote call; raises only `DeliveryError`
     def lay_out(
         self, view: DigestView, now: Millis, *, plain: bool = False, before: DigestLayout | None = None

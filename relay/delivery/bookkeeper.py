@@ -79,7 +79,8 @@ class Bookkeeper:
         if attempt.leaves and error.scope == "post" and error.permanent:
             await self._leave_untold(attempt, error)
             return None
-        if error.reason == "gone" and not attempt.notice.view.open:  # deleted by hand, and over: nothing is missing
+        over = not attempt.notice.view.open
+        if error.reason == "gone" and over and not error.stands:  # deleted by hand: nothing is missing
             await self.note_unchanged(attempt)
             return None
         post, channel, now = attempt.post, attempt.channel, self._around.clock()

@@ -77,3 +77,12 @@ async def test_what_the_former_address_refused_is_not_told_of_the_present_one(tm
                 await asyncio.sleep(0.05)
         state = (await running.relay.database.read(look, ["chat"], "")).channels["chat"]
         assert (state.paused_since, state.reason, state.permanent) == (None, "", False)
+
+
+async def test_the_end_of_what_another_bot_has_shown_is_told_in_a_message_of_its_own(tmp_path: Path) -> None:
+    async with open_bot_relay(tmp_path) as running:
+        old = await running.fire(severity="warning")
+        old.sender = running.telegram.add_user(77, "The bot before")  # nobody can edit its messages
+        await running.post(wire_alert(firing=False, ends=int(time.time() * 1000), instance="db-1", severity="warning"))
+        await running.telegram.until(lambda: len(running.messages) == 2)
+        assert ("Resolved: DiskFull" in running.messages[1].text, running.messages[1].silent) == (True, True)

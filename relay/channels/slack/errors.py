@@ -18,6 +18,7 @@ class Meaning(NamedTuple):
     scope: Scope
     permanent: bool
     advice: str = ""
+    stands: bool = False  # people still see the message
 
 
 _UNAUTHORIZED = Meaning("unauthorized", "destination", True, "check slack.bot_token")
@@ -37,7 +38,8 @@ _MEANINGS: Mapping[str, Meaning] = (
     | dict.fromkeys(("access_denied", "accesslimited", "no_permission", "ekm_access_denied"), _FORBIDDEN)
     | dict.fromkeys(("team_access_not_granted", "enterprise_is_restricted", "team_disabled"), _FORBIDDEN)
     | dict.fromkeys(("no_service", "no_team", "no_active_hooks", "user_not_found", "team_not_found"), _NOT_FOUND)
-    | dict.fromkeys(("message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"), _GONE)
+    | dict.fromkeys(("message_not_found", "thread_not_found"), _GONE)
+    | dict.fromkeys(("cant_update_message", "edit_window_closed"), _GONE._replace(stands=True))
     | dict.fromkeys(("cannot_reply_to_message", "invalid_thread_ts", "is_inactive"), _GONE)
     | dict.fromkeys(("invalid_blocks", "invalid_blocks_format", "no_text", "invalid_payload"), _UNPARSABLE)
     | dict.fromkeys(("invalid_attachments", "missing_text_or_fallback_or_attachments"), _UNPARSABLE)
@@ -80,6 +82,7 @@ def refusal(error: object, *, status: int, retry_after: float | None = None, nee
         scope=meaning.scope,
         permanent=meaning.permanent,
         retry_after=retry_after if meaning.reason in ("rate_limited", "server_error") else None,
+        stands=meaning.stands,
     )
 
 

@@ -41,6 +41,8 @@ _GONE = re.compile(
     r"|no text in the message to edit|message to be replied not found|message identifier is not specified",
     re.IGNORECASE,
 )
+_STANDS = re.compile(r"message can't be edited|MESSAGE_AUTHOR_REQUIRED", re.IGNORECASE)
+"""It is another bot's message, such as that of the bot before this one."""
 _TOO_LARGE = re.compile(r"too.long|too.big|too.large|too.much", re.IGNORECASE)
 _UNPARSABLE = re.compile(
     r"can't parse|BUTTON_|ENTIT(Y|IES)_|entity beginning|inline keyboard|REPLY_MARKUP|encoded in UTF-8|wrong HTTP URL",
@@ -85,7 +87,8 @@ class Judge:
 
 def _moved(chat_id: int, *, elsewhere: bool) -> DeliveryError:
     if elsewhere:  # the message stayed behind in the old group, where no bot may edit it
-        return DeliveryError("gone", "the group was upgraded to a supergroup", scope="post", permanent=True)
+        detail = "the group was upgraded to a supergroup"
+        return DeliveryError("gone", detail, scope="post", permanent=True, stands=True)
     detail = f"the group was upgraded to the supergroup {chat_id}"
     return DeliveryError("moved", detail, scope="destination", moved_to={"chat_id": chat_id})
 
@@ -122,7 +125,7 @@ def _bad_request(detail: str, *, plain: bool, elsewhere: bool) -> DeliveryError:
         reason = "too_large"
     elif _UNPARSABLE.search(detail) and not plain:
         reason = "unparsable"
-    return DeliveryError(reason, detail, scope="post", permanent=True)
+    return DeliveryError(reason, detail, scope="post", permanent=True, stands=_STANDS.search(detail) is not None)
 
 
 def _transient(error: Exception, detail: str) -> DeliveryError:
