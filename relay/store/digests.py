@@ -15,7 +15,7 @@ from relay.notification_digest import DigestEntry
 from relay.severity import Severity
 from relay.store.deliveries import goes_to
 from relay.store.leases import Lease, check
-from relay.store.posts import Due, Idle, is_ready, live_posts, newest_revision, next_due
+from relay.store.posts import Due, Idle, hold_groups, is_ready, live_posts, newest_revision, next_due
 from relay.store.schema import digests, incidents, memberships, posts
 
 STORM, CLOSING, AFTER, OVER, REFUSED = "storm", "closing", "after", "over", "refused"
@@ -220,6 +220,7 @@ def absorb(
 
     What changed while the call was on its way stays due, and as loud as it was.
     """
+    hold_groups(conn, [entry.post_id for entry in shown])
     save_digest(conn, row, lease)
     if not shown:
         return

@@ -15,8 +15,10 @@ from sqlalchemy import Connection
 from relay.clock import MINUTE
 from relay.ids import Ids
 from relay.ingest.accept import Delivered, Source, acceptor
+from relay.store.digest_views import load_digest
+from relay.store.digests import STORM, DigestRow, absorb, open_digest
 from relay.store.held import held_alerts
-from relay.store.posts import record_done
+from relay.store.posts import Due, record_done
 from relay.store.subjects import of_group
 from tests.relays import query
 from tests.state import State, open_state, postgres_engine, wire_alert, wire_message
@@ -68,8 +70,25 @@ async def until_waiting(gate: asyncpg.Connection, transactions: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_what_changes_while_a_post_is_recorded_as_done_is_shown(
-    postgres_url: str, relays: tuple[State, State]
+def as_done(_: State, due: Due) -> Callable[[Connection], object]:
+    return lambda conn: record_done(conn, due.post.id, due.view.revision, None, None)
+
+
+def as_told_by_a_digest(state: State, _: Due) -> Callable[[Connection], object]:
+    now = state.clock()
+
+    def tell(conn: Connection) -> None:
+        digest = DigestRow(id=state.new_id(), channel="chat", state=STORM, began_at=now)
+        open_digest(conn, digest, None, appending=False)
+        told = load_digest(conn, digest, now, several=False, appending=False)
+        absorb(conn, digest, told.entries, None, appending=False)
+
+    return tell
+
+
+@pytest.mark.parametrize("recorded", [as_done, as_told_by_a_digest])
+async def test_what_changes_while_a_post_is_recorded_is_shown(
+    postgres_url: str, relays: tuple[State, State], recorded: Callable[[State, Due], Callable[[Connection], object]]
 ) -> None:
     one, other = relays
     await one.post(wire_alert(instance="db-1"))
@@ -77,12 +96,10 @@ async def test_what_changes_while_a_post_is_recorded_as_done_is_shown(
     assert due is not None
     change = accepting(one, wire_alert(instance="db-1"), wire_alert(instance="db-2"))
     async with uncommitted(postgres_url, one, change) as gate:
-        done = asyncio.create_task(
-            other.database.write(record_done, due.post.id, due.view.revision, None, None),
-        )
+        recording = asyncio.create_task(other.database.write(recorded(other, due)))
         await until_waiting(gate, 2)
-    await done
-    [(_, _, view)] = await other.show()
+    await recording
+    [(_, _, view), *_] = await other.show()
     assert len(view.firing) == 2
 
 
