@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import random
 import shutil
 import signal
 import socket
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +19,7 @@ UNPACKED = Path(__file__).parents[2] / ".cache" / "servers" / "bin"
 """Where `tools/servers` unpacks what it may not install, if this is a checkout."""
 _PORTS = range(20_000, 32_000)  # below those that outgoing connections take
 _READY_WITHIN = 20.0
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 _TOLD = 600
 """Characters of a log's end that are told when its program ends."""
 
@@ -65,6 +68,7 @@ class Program:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C on the terminal is for us: we stop it in our order
+                preexec_fn=_end_with_parent(),  # one call of the C library, which takes no lock
             )
         async with aiohttp.ClientSession() as session:
             try:
@@ -105,3 +109,11 @@ class Program:
 
     def _last_words(self) -> str:
         return self._log.read_text(errors="replace")[-_TOLD:].strip()
+
+
+def _end_with_parent() -> Callable[[], object] | None:
+    """What a new process does first: on Linux the kernel shall end it when we die, even of SIGKILL."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

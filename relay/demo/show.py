@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from typing import Any, Literal
 import yaml
 
 from relay import logs
+from relay.demo.ending import asked_to_end
 from relay.demo.page import HOST, Page
 from relay.demo.picture import Item
 from relay.demo.programs import free_port
@@ -188,11 +188,9 @@ class Show:
 
 
 async def run(plan: Plan, tell: Callable[[str], None]) -> int:
-    """The demo until SIGINT or SIGTERM; returns the exit code. `tell` prints a line for people."""
+    """The demo until it is asked to end; returns the exit code. `tell` prints a line for people."""
     logs.configure("warning", "logfmt")
-    loop, asked = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked.set)
+    asked = asked_to_end()
     show = Show(plan)
     try:
         await show.start()

@@ -57,6 +57,16 @@ def runs(pid: str) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+def kernel_on(pid: str) -> dict[str, str]:
+    """What the kernel says of a process; of one that is gone, nothing."""
+    gone = {"Name": "", "State": ""}
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return gone
+    return gone | {name: text.strip() for name, _, text in (line.partition(":") for line in lines)}
+
+
 def files(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
@@ -65,10 +75,12 @@ def folders(parent: Path) -> list[Path]:
     return list(parent.glob("relay-demo-*"))
 
 
-async def interrupt(process: asyncio.subprocess.Process) -> tuple[str, str, float]:
+async def interrupt(
+    process: asyncio.subprocess.Process, number: signal.Signals = signal.SIGINT
+) -> tuple[str, str, float]:
     """Ctrl-C; what the rest of stdout and stderr said, and how many seconds it took."""
     began = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = await process.communicate()
     return out.decode(), err.decode(), time.monotonic() - began
 
@@ -89,13 +101,33 @@ async def test_the_address_comes_first_and_ctrl_c_leaves_nothing(tmp_path: Path)
         assert folders(tmp_path) == []
 
 
-async def test_ctrl_c_while_it_starts_ends_it_as_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP], ids=["ctrl-c", "its-terminal-is-closed"])
+async def test_it_ends_as_well_while_it_starts(number: signal.Signals, tmp_path: Path) -> None:
     async with running(tmp_path) as process:
         await read_line(process, START_WITHIN)
-        _, errors, seconds = await interrupt(process)
+        _, errors, seconds = await interrupt(process, number)
         assert (process.returncode, errors) == (0, "")
         assert seconds < STOP_WITHIN
         assert folders(tmp_path) == []
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_what_it_started_ends_with_it_even_when_it_is_killed(loop: str, tmp_path: Path) -> None:
+    program = f"Program(['sleep', '60'], url='http://127.0.0.1:9', log=Path({str(tmp_path / 'log')!r}))"
+    code = f"import {loop}; from pathlib import Path; from relay.demo.programs import Program; {loop}.run({program}.start())"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, cwd=ROOT)
+    try:
+        async with asyncio.timeout(20):
+            while not (started := children(process.pid)):  # noqa: ASYNC110  another process
+                await asyncio.sleep(0.02)
+            while kernel_on(started[0])["Name"] != "sleep":  # noqa: ASYNC110  the same
+                await asyncio.sleep(0.02)
+    finally:
+        process.kill()
+        await process.wait()
+    async with asyncio.timeout(5):
+        while kernel_on(started[0])["State"] not in ("Z (zombie)", ""):  # noqa: ASYNC110  the same
+            await asyncio.sleep(0.02)
 
 
 async def test_kept_files_are_a_config_that_check_accepts(tmp_path: Path) -> None:

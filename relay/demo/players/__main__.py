@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
+from relay.demo.ending import asked_to_end
 from relay.demo.players.server import CONTROL_PORT, Players
 
 _CONTROL = f"http://127.0.0.1:{CONTROL_PORT}"
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, or 1 with the reason on stderr."""
     parser = argparse.ArgumentParser(prog="python -m relay.demo.players", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    serve = commands.add_parser("serve", help="export the metrics of the five systems, until SIGINT or SIGTERM")
+    serve = commands.add_parser("serve", help="export the metrics of the five systems, until Ctrl-C or SIGTERM")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     serve.add_argument("--port", type=int, default=CONTROL_PORT, help="of the switch; the systems take the next five")
     incident = commands.add_parser("incident", help="begin or end an incident; without a name list them")
@@ -41,9 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _serve(host: str, port: int) -> None:
     players = Players(host, first_port=port)
-    asked = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    asked = asked_to_end()
     await players.start()
     try:
         _tell("\n".join(f"{name}: {url}" for name, url in players.urls.items()))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from relay import logs
 from relay.config import ConfigError
+from relay.demo.ending import asked_to_end
 from relay.demo.programs import find_program
 from relay.demo.source import ALERTMANAGERS
 from relay.demo.stack.plan import Plan, Ports, free_ports
@@ -69,10 +69,7 @@ def _unplayable(name: str, *, own: bool) -> list[str]:
 
 
 async def _run(stack: Stack, plan: Plan) -> None:
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked.set)
+    asked = asked_to_end()
     waiting, starting = asyncio.create_task(asked.wait()), asyncio.create_task(stack.start())
     try:
         await asyncio.wait([waiting, starting], return_when=asyncio.FIRST_COMPLETED)
