@@ -24,6 +24,7 @@ from relay.store.digests import (
     DigestRow,
     Look,
     absorb,
+    last_told_at,
     note_own,
     open_digest,
     promote,
@@ -65,11 +66,11 @@ class Digests:
         self._channels = channels
         self._budget = budget
         self._around = around
+        self._pauses = pauses
         self._serve_post = serve
         self._books = DigestBooks(around, pauses)
         self._layouts = DigestLayouts(around)
         self._rests: dict[int, _Rest] = {}
-        self._appended_at: dict[str, Millis] = {}  # by channel, where nothing can be edited
         self._next_look = math.inf
         self._log = logs.get("delivery")
 
@@ -95,7 +96,7 @@ class Digests:
         if decision is None:
             for row in seen.storms:
                 await self._end(row, lease)
-            return bool(seen.storms) or await self._advance(self._unsettled(seen, CLOSING, AFTER), lease, keep=0)
+            return bool(seen.storms) or await self._advance(self._unsettled(seen, CLOSING, AFTER), seen, lease, keep=0)
         if await self._begin(seen, now, lease):
             return True
         for row in seen.storms:
@@ -104,18 +105,17 @@ class Digests:
                 return True
         if seen.urgent is not None and decision.own and await self._tell_alone(seen.urgent, seen, lease, decision.own):
             return True
-        if await self._advance([row for row in seen.storms if row.head is None], lease, keep=0):
+        if await self._advance([row for row in seen.storms if row.head is None], seen, lease, keep=0):
             return True
-        return await self._advance(self._unsettled(seen, STORM, CLOSING, AFTER), lease, keep=decision.own)
+        return await self._advance(self._unsettled(seen, STORM, CLOSING, AFTER), seen, lease, keep=decision.own)
 
     def _decide(self, seen: Look, now: Millis) -> planning.Digest | None:
         if seen.crowd is None:
             return None
         crowd = sum(seen.crowd.values())
         drained = self._budget.drain(crowd, self._around.monotonic())
-        counting = next(
-            iter(seen.storms), None
-        )  # channels that share a chat share what its critical incidents may have
+        # channels that share a chat share what its critical incidents may have
+        counting = next(iter(seen.storms), None)
         backlog = Backlog(posts=crowd, now=now, storm=_storm(counting) if counting else None)
         return planning.plan_destination(backlog, Allowance(int(drained * SECOND)))
 
@@ -138,8 +138,6 @@ class Digests:
                 found.append(row)
             self._next_look = min(self._next_look, look_at)
         return found
-
-    # -- begin and end ---------------------------------------------------------------------------------------------
 
     async def _begin(self, seen: Look, now: Millis, lease: Lease) -> bool:
         """A digest for each channel that has something to announce and none yet; whether there was one to begin."""
@@ -184,10 +182,20 @@ class Digests:
         await self._around.database.write(note_own, counted, due.post.id, here, lease)
         return True
 
-    # -- the next call ---------------------------------------------------------------------------------------------
-
-    async def _advance(self, rows: Sequence[DigestRow], lease: Lease, *, keep: int) -> bool:
+    async def _advance(self, rows: Sequence[DigestRow], seen: Look, lease: Lease, *, keep: int) -> bool:
         """One call for the first of these digests that needs one; whether anything was done or waited for."""
+        failed = self._pauses.failed_digests
+        if await self._advance_first([row for row in rows if row.id not in failed], lease, keep=keep):
+            return True
+        # as with posts: another message goes first, and shows whether the digest is to blame itself
+        rest = [row for row in rows if row.id in failed]
+        if rest and seen.storms and seen.urgent is not None:
+            return await self._tell_alone(seen.urgent, seen, lease, 0)
+        if rest and isinstance(seen.due, Due):
+            return False
+        return await self._advance_first(rest, lease, keep=keep)
+
+    async def _advance_first(self, rows: Sequence[DigestRow], lease: Lease, *, keep: int) -> bool:
         for row in rows:
             if self._books.free_at(row) > self._around.monotonic():
                 self._next_look = min(self._next_look, self._books.free_at(row))
@@ -229,7 +237,7 @@ class Digests:
         if row.state == AFTER:
             return await self._is_over(row, lease)
         now, channel, last = self._around.clock(), self._channels[row.channel], row.state == CLOSING
-        told_at = max(row.head.at if row.head else 0, self._appended_at.get(row.channel, 0)) or None
+        told_at = row.head.at if row.head else await self._around.database.read(last_told_at, row.channel)
         step = planning.plan_summary(news=True, last=last, told_at=told_at, now=now)
         if isinstance(step, DigestStep) or (row.head and row.head.remote.get("retry_recipients")):
             view = await self._layouts.view(row, appending=True)
@@ -240,8 +248,8 @@ class Digests:
             step = planning.plan_summary(news=news, last=last, told_at=told_at, now=now)
         if isinstance(step, DigestStep):
             layout = await self._laid_out(row, asyncio.to_thread(channel.lay_out, view, now, plain=row.plain), lease)
-            if layout is not None and await self._make(DigestAttempt(row, channel, view, layout, step, lease)):
-                self._appended_at[row.channel] = now
+            if layout is not None:
+                await self._make(DigestAttempt(row, channel, view, layout, step, lease))
             return True
         self._let_rest(row, step, now)
         return False
@@ -269,8 +277,7 @@ class Digests:
         monotonic = self._around.monotonic()
         self._rests[row.id] = _Rest(if_changed=monotonic + soonest, otherwise=monotonic + wait)
 
-    async def _make(self, attempt: DigestAttempt) -> bool:
-        """Whether the destination took it."""
+    async def _make(self, attempt: DigestAttempt) -> None:
         self._rests.pop(attempt.row.id, None)  # after any call there may be another to make
         call = await asyncio.to_thread(call_of, attempt)
         self._around.keeper.confirm(attempt.lease)
@@ -284,7 +291,6 @@ class Digests:
             self._budget.settle(tickets, self._around.monotonic())
         # as with posts: what is known must be written down, whoever cancels us
         await asyncio.shield(self._books.settle(attempt, call, outcome, appending=self.appending))
-        return isinstance(outcome, Sent)
 
 
 def _storm(row: DigestRow) -> Storm:

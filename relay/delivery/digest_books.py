@@ -62,7 +62,7 @@ class DigestBooks:
         row, shown = stand_after(attempt, call, sent, now, appending=appending)
         if sent.retry_recipients:
             self._wait(row, retry.jitter(row.attempts + 1, retry.LONGEST, self._around.rng))
-        self._pauses.worked(channel.name)
+        self._pauses.worked(channel.name, _name_of(attempt))
 
         def work(conn: Connection) -> None:
             absorb(conn, row, shown, attempt.lease, appending=appending)
@@ -81,20 +81,25 @@ class DigestBooks:
 
     async def _failed(self, attempt: DigestAttempt, error: DeliveryError) -> None:
         row, channel, now = attempt.row, attempt.channel, self._around.clock()
-        decision = retry.decide(
-            error,
-            attempts=row.attempts + 1,
-            failures=self._pauses.count(error),
-            age=_age(attempt, now),
-            max_age=self._around.max_age[channel.name],
-            plain=row.plain,
-            rng=self._around.rng,
+        judged = self._pauses.judge(error, _name_of(attempt), channel.name)
+        decision = (
+            Decision(dead=True)
+            if judged is not error
+            else retry.decide(
+                error,
+                attempts=row.attempts + 1,
+                failures=self._pauses.count(error),
+                age=_age(attempt, now),
+                max_age=self._around.max_age[channel.name],
+                plain=row.plain,
+                rng=self._around.rng,
+            )
         )
 
         def work(conn: Connection) -> int:
             return self._record_failure(conn, attempt, error, decision, now)
 
-        buried = await self._recording.write_failure(channel, error, now, work)
+        buried = await self._recording.write_failure(channel, judged, now, work)
         if decision.pause is not None:
             self._pauses.pause(channel.name, error, self._around.monotonic() + decision.pause / SECOND)
         elif decision.post_wait:
@@ -190,6 +195,11 @@ def _age(attempt: DigestAttempt, now: Millis) -> Millis:
     """For how long a storm's last message has waited. Of anything else not the digest has an age: its posts do."""
     ended_at = attempt.row.ended_at
     return max(now - ended_at, 0) if attempt.step.kind == "attach" and ended_at is not None else 0
+
+
+def _name_of(attempt: DigestAttempt) -> tuple[int | str, ...]:
+    """Each step by itself: a page may fail for ever while all others go through."""
+    return attempt.row.id, attempt.step.kind, *attempt.step.pages
 
 
 def _news(entries: tuple[DigestEntry, ...]) -> list[DigestEntry]:

@@ -14,8 +14,14 @@ MOST_SUSPECTS = 100
 """More are no fault of theirs: the destination fails."""
 
 
+Call = int | tuple[int | str, ...]
+"""What is tried again and again: a post, or one step of a digest, which begins with the digest's id."""
+
+
 class Pauses:
     """Of one destination, in monotonic seconds. After each pause one post probes, each time another one if there are any.
+
+    A digest is a post among the others there: what looks like a failure of the destination may be that of the digest.
 
     What a platform refuses for good may be a matter of one channel alone, such as a topic that was deleted from a chat:
     the others of that chat go on. A restart forgets the pauses and so probes at once: people restart after they have
@@ -26,8 +32,8 @@ class Pauses:
         self._failures = 0
         self._until = 0.0
         self._until_by_channel: dict[str, float] = {}
-        self._failed: dict[int, str] = {}  # posts, with their channels, since that has last taken something
-        self._suspects: dict[int, int] = {}  # post -> how often others have gone through where it had failed
+        self._failed: dict[Call, str] = {}  # with their channels, since that has last taken something
+        self._suspects: dict[Call, int] = {}  # how often others have gone through where it had failed
 
     def free(self, channels: Iterable[str], now: float) -> list[str]:
         """The channels that may be tried."""
@@ -55,23 +61,27 @@ class Pauses:
     @property
     def failed(self) -> Collection[int]:
         """Posts that others go before: what looks like a failure of the destination may be one of this post alone."""
-        return tuple(self._failed)
+        return tuple(call for call in self._failed if isinstance(call, int))
 
-    def judge(self, error: DeliveryError, post_id: int, channel: str) -> DeliveryError:
-        """The failure as it is; or as the post's own, if the channel has taken others each time that this one failed."""
+    @property
+    def failed_digests(self) -> Collection[int | str]:
+        """Digests that others go before, for the same reason."""
+        return {call[0] for call in self._failed if isinstance(call, tuple)}
+
+    def judge(self, error: DeliveryError, call: Call, channel: str) -> DeliveryError:
+        """The failure as it is; or as the call's own, if the channel has taken others each time that this one failed."""
         if not pauses_channel(error) or error.reason in ("rate_limited", "unauthorized"):
             return error
-        if self._suspects.get(post_id, 0) >= OWN_FAULT:
+        if self._suspects.get(call, 0) >= OWN_FAULT:
             return DeliveryError(error.reason, error.detail, scope="post", retry_after=error.retry_after)
-        self._failed[post_id] = channel
+        self._failed[call] = channel
         _forget_oldest(self._failed)
         return error
 
-    def worked(self, channel: str, post_id: int | None = None) -> None:
-        """The channel took something, of that post."""
-        if post_id is not None:
-            self._failed.pop(post_id, None)
-            self._suspects.pop(post_id, None)
+    def worked(self, channel: str, call: Call) -> None:
+        """The channel took that."""
+        self._failed.pop(call, None)
+        self._suspects.pop(call, None)
         for failed in [one for one, where in self._failed.items() if where == channel]:
             del self._failed[failed]
             self._suspects[failed] = self._suspects.pop(failed, 0) + 1
@@ -84,6 +94,6 @@ class Pauses:
         self._until_by_channel.pop(channel, None)
 
 
-def _forget_oldest(noted: dict[int, Any]) -> None:
-    for post_id in list(noted)[:-MOST_SUSPECTS]:
-        del noted[post_id]
+def _forget_oldest(noted: dict[Call, Any]) -> None:
+    for call in list(noted)[:-MOST_SUSPECTS]:
+        del noted[call]

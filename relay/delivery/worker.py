@@ -94,6 +94,7 @@ class Worker:
             several=self._around.several,
             appending=self._digests.appending,
             after=self.pauses.failed,
+            failed=self.pauses.failed_digests,
         )
         with self._around.keeper.using(lease):
             if await self._digests.turn(seen, lease):

@@ -137,7 +137,7 @@ class FakeTelegram:
         return new
 
     def fail_next(self, method: str | None = None, **how: Any) -> Fault:
-        """The next calls (of this method) meet a `Fault`; `how` are its fields: status, body, hang, reset."""
+        """The next calls (of this method) meet a `Fault`; `how` are its fields: text, status, body and so on."""
         fault = Fault(method=method, **how)
         self.faults.append(fault)
         return fault
@@ -207,7 +207,7 @@ class FakeTelegram:
         params = await _params(request)
         call = Call(at=self._memory.clock(), method=method, params=dict(params), files=params.files)
         self.journal.append(call)
-        fault = self._fault(method)
+        fault = self._fault(method, str(params.get("text", "")))
         if fault and not fault.after:
             return await self._fail(fault, call, request)
         if request.match_info["token"] != self.token:
@@ -234,9 +234,9 @@ class FakeTelegram:
         self.journal.append(Call(at=self._memory.clock(), method=method, params=params))
         return await self._methods.run(method, given)
 
-    def _fault(self, method: str) -> Fault | None:
+    def _fault(self, method: str, text: str) -> Fault | None:
         for fault in self.faults:
-            if fault.method is None or fault.method.lower() == method.lower():
+            if (fault.method is None or fault.method.lower() == method.lower()) and fault.text in text:
                 fault.times -= 1
                 if fault.times <= 0:
                     self.faults.remove(fault)

@@ -20,9 +20,11 @@ class Fault:
 
     `status` answers with `body` (text, bytes, or a dict sent as JSON; by default the API's own error object), `hang`
     waits that many seconds and then breaks the connection, `reset` breaks it at once, `half` in the middle of the body.
+    `text`: only calls whose text holds it.
     """
 
     method: str | None = None
+    text: str = ""
     status: int | None = None
     body: str | bytes | Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)

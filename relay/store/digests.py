@@ -25,6 +25,8 @@ RING = 4
 REFUSED_FOR: Millis = 10 * MINUTE
 """A digest that the platform does not take is not tried again for so long; posts go their own way meanwhile."""
 JUST: Millis = 2 * MINUTE
+LATEST = 5
+"""Of so many digests one has told something, unless nothing was to be told for long."""
 KEEP: Millis = 7 * DAY
 """Digests that are done are kept for the buttons below them."""
 
@@ -64,8 +66,8 @@ class DigestRow:
 class Look:
     """What a destination has to do.
 
-    Of a storm, `due` is what only changes, and `urgent` what rings and is critical. `crowd` counts, by channel, posts that
-    must announce something; `stale` are digests with incidents that have changed.
+    Of a storm, `due` is what only changes, and `urgent` what rings and is critical, or just rings if its digest has failed.
+    `crowd` counts, by channel, posts that must announce something; `stale` are digests with incidents that have changed.
     """
 
     due: Due | Idle
@@ -87,6 +89,7 @@ def look(
     several: bool,
     appending: bool,
     after: Collection[int] = (),
+    failed: Collection[int | str] = (),
 ) -> Look:
     """The post to serve and, if there is more than a few or a digest already, what a digest must know.
 
@@ -97,14 +100,16 @@ def look(
         several: name the cluster in texts.
         appending: each change is a message of its own there.
         after: posts that come after all others, and after what a storm has to tell.
+        failed: digests that come after all others.
     """
     rows = living_digests(conn, channels, now)
     stale = _stale(conn, [row.id for row in rows])
     if any(row.state == STORM for row in rows):
         only = [~_loud(appending=appending), *([] if appending else [_shown_alone()])]
         quiet = next_due(conn, channels, now, several=several, only=only, after=after)
-        alone = [posts.c.rank >= RING + Severity.CRITICAL, posts.c.id.not_in(after)]
-        urgent = next_due(conn, channels, now, several=several, only=alone)
+        critical = (posts.c.rank >= RING + Severity.CRITICAL, posts.c.id.not_in(after))
+        alone = (_loud(appending=appending),) if any(row.id in failed for row in rows) else critical
+        urgent = next_due(conn, channels, now, several=several, only=alone, after=after)
         crowd = _crowd(conn, channels, now, appending=appending)
         return Look(quiet, rows, urgent if isinstance(urgent, Due) else None, crowd, stale)
     held = [row.id for row in rows if row.state in (CLOSING, AFTER)]
@@ -136,6 +141,13 @@ def living_digests(conn: Connection, channels: Sequence[str], now: Millis) -> tu
 def find_digest(conn: Connection, digest_id: int) -> DigestRow | None:
     found = conn.execute(select(digests).where(digests.c.id == digest_id)).first()
     return _row(found) if found else None
+
+
+def last_told_at(conn: Connection, channel: str) -> Millis | None:
+    """When a channel had the last message of its digests, where each is a message of its own."""
+    latest = select(digests).where(digests.c.channel == channel).order_by(digests.c.id.desc()).limit(LATEST)
+    rows = [_row(one) for one in conn.execute(latest)]
+    return max((at for row in rows for at in (row.listed_at, row.head and row.head.at) if at), default=None)
 
 
 def _stale(conn: Connection, ids: Sequence[int]) -> frozenset[int]:

@@ -411,3 +411,31 @@ async def test_a_digest_that_is_refused_after_the_storm_leaves_what_fires_withou
     assert [one.text for one in storm.messages[told:] if "Resolved" in one.text.splitlines()[0]] == [
         one.text for one in storm.messages[told:] if "node-0119" in one.text
     ]
+
+
+async def test_a_digest_for_which_alone_the_chat_fails_costs_no_alert(storm: Storm) -> None:
+    storm.telegram.fail_next("sendMessage", text="Alert storm", status=502, times=100_000)
+    storm.fires(range(100, 130), at=1)
+    await storm.simulation.run(400)
+    assert named(storm, range(100, 130))
+    assert len(storm.messages) == 30
+
+
+async def test_a_digest_that_alone_can_no_longer_be_edited_holds_up_nothing_else(storm: Storm) -> None:
+    storm.fires(range(100, 130), at=1)
+    await storm.simulation.run(400)
+    told = len(storm.messages)
+    storm.telegram.fail_next("editMessageText", text="storm", status=502, times=100_000)
+    storm.resolves([119], at=410)
+    storm.fires(range(200, 203), at=500)
+    storm.fires(range(203, 206), at=600)
+    await storm.simulation.run(1000)
+    own = {number: sent_alone(storm, number) for number in (119, *range(200, 206))}
+    assert max(own[number].at - (500 if number < 203 else 600) for number in range(200, 206)) < 60
+    assert "Resolved" in own[119].params["text"]
+    assert [one.silent for one in storm.messages[told:]].count(False) == 6
+
+
+def sent_alone(storm: Storm, number: int) -> Any:
+    calls = storm.telegram.calls("sendMessage")
+    return next(one for one in calls if f"node-{number:04}" in one.params["text"] and "torm" not in one.params["text"])

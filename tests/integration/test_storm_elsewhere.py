@@ -180,12 +180,15 @@ async def test_who_is_refused_for_a_day_is_not_waited_for_any_longer(state: Stat
         assert [one.recipients for one in fake.mailbox[1:]] == [("ops@example.org",)]
 
 
-async def test_a_storm_that_begins_right_after_another_waits_for_its_minute(state: State) -> None:
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_storm_that_begins_right_after_another_waits_for_its_minute(state: State, *, restarts: bool) -> None:
     async with mail_storm(state) as (simulation, fake):
         fires(simulation, range(100, 140), at=1)
         while len(fake.mailbox) < 2:
             await simulation.run(simulation.monotonic() + 5)
         over = simulation.monotonic()
+        if restarts:
+            simulation.start()
         fires(simulation, range(200, 240), at=over + 10)
         await simulation.run(over + 50)
         assert len(fake.mailbox) == 2
