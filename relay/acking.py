@@ -131,7 +131,7 @@ class Acker:
             scope.by_identity[identity] = alert
         if alert.firing:
             return
-        alert.seen_at = turn.now
+        alert.seen_at, alert.severity = turn.now, int(self._severities.of(found.labels))
         if alert.episode_id is None or alert.ends_at is None or starts_at > alert.ends_at:
             turn.start_episode(alert, starts_at)
         else:

@@ -147,7 +147,9 @@ class Poller:
         labels = [(receiver, alert.labels) for alert in listing for receiver in alert.receivers]
         if self._settled(listing):
             name = self._alertmanager.name
-            woken |= await self._database.write(self._reconciler.settle_truncated, alertmanager=name, listed=labels)
+            woken |= await self._database.write(
+                self._reconciler.settle_truncated, alertmanager=name, listed=labels, listed_before=listing.asked_at
+            )
         if gone:
             self._log.info("closed what is no longer reported", alertmanager=self._alertmanager.name, alerts=len(gone))
         self._on_change(woken)

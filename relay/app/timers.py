@@ -61,11 +61,15 @@ async def route_anew(
     wake: Wake,
     stopping: asyncio.Event,
 ) -> None:
-    """The config may have changed since the last start: open incidents follow it, one transaction each."""
-    try:
-        for incident_id in await database.read(open_incidents):
-            if stopping.is_set():
-                return
-            wake(await database.write(reroute_incident, policy, new_id, clock, incident_id))
-    except StoreUnavailable as error:
-        logs.get("app").warning("open incidents keep their routes until the next start", error=str(error))
+    """The config may have changed since the last start: what is open or may go on follows it, one transaction each."""
+    left: list[int] | None = None
+    while left != [] and not stopping.is_set():
+        try:
+            if left is None:
+                left = await database.read(open_incidents, clock() - policy.longest_reopen)
+            else:
+                wake(await database.write(reroute_incident, policy, new_id, clock, left[-1]))
+                left.pop()
+        except StoreUnavailable as error:
+            logs.get("app").warning("open incidents are not routed anew yet", error=str(error))
+            await asyncio.sleep(1.0)

@@ -100,7 +100,7 @@ def _accept(turn: Turn, delivered: Delivered, key: tuple[str, str, str]) -> Acce
         _take(turn, source, incident, wire)
     if incident is not None:
         _count_unlisted(turn, source, incident, message)
-        if not turn.changed and _is_repeat(message, incident, turn.now - (previous or turn.now), turn.now):
+        if not turn.moved and _is_repeat(message, incident, turn.now - (previous or turn.now), turn.now):
             _repeat(turn, source, incident, message)
         turn.close_if_over(incident)
     woken = turn.finish()
@@ -133,7 +133,7 @@ def _take(turn: Turn, source: Source, incident: IncidentRow | None, wire: Webhoo
     alert.seen_at = turn.now
     starts_at = wire.starts_at if wire.starts_at is not None else turn.now
     if wire.firing:
-        _take_firing(turn, source, alert, starts_at)
+        _take_firing(turn, source, alert, wire, starts_at)
     elif alert.firing:
         _take_resolved(turn, alert, wire, starts_at)
     elif alert.episode_id is None and incident is not None:
@@ -148,12 +148,16 @@ def _belongs(turn: Turn, incident: IncidentRow, alert: AlertRow, wire: WebhookAl
     return alert.firing if wire.firing else turn.scope.memberships.get((incident.id, alert.id)) is None
 
 
-def _take_firing(turn: Turn, source: Source, alert: AlertRow, starts_at: Millis) -> None:
+def _take_firing(turn: Turn, source: Source, alert: AlertRow, wire: WebhookAlert, starts_at: Millis) -> None:
+    if alert.firing and starts_at > (alert.starts_at or 0) and turn.has_left(alert):
+        turn.end_episode(alert, starts_at - 1, "webhook")  # some time before, and nobody was told
     if alert.firing:
         if alert.starts_at is not None and starts_at < alert.starts_at:
             alert.starts_at = starts_at  # Alertmanager keeps the earliest, too (`alert/alert.go` Merge)
             turn.touch(alert)
-    elif alert.episode_id is None or alert.ends_at is None or starts_at > alert.ends_at:
+        return
+    alert.severity = int(turn.policy.severities.of(wire.labels))  # the config may have changed since the last run
+    if alert.episode_id is None or alert.ends_at is None or starts_at > alert.ends_at:
         turn.start_episode(alert, starts_at)
     else:
         turn.reopen_episode(alert, announce=alert.closed_by == "poll" or not source.has_api)
@@ -216,6 +220,7 @@ def _refresh(turn: Turn, alert: AlertRow, wire: WebhookAlert) -> None:
 def _count_unlisted(turn: Turn, source: Source, incident: IncidentRow, message: WebhookMessage) -> None:
     if incident.truncated != message.truncated_alerts:
         turn.bump(incident)
+        turn.moved = True
         incident.truncated = message.truncated_alerts
     if source.has_api or message.truncated_alerts:
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from relay.clock import Clock, Millis
@@ -15,7 +16,7 @@ from relay.ingest.policy import Policy, channels_of, channels_text
 from relay.ingest.turn import Turn
 from relay.store.database import Connection
 from relay.store.held import Held, quiet_again, truncated_incidents
-from relay.store.rows import AlertRow
+from relay.store.rows import AlertRow, IncidentRow, PostRow
 from relay.store.scope import Scope
 
 
@@ -67,6 +68,8 @@ class Reconciler:
             alert = scope.alerts.get(alert_id)
             if alert is not None and alert.firing:
                 _mark(turn, alert, state)
+                if alert.unconfirmed and (alert.seen_at or 0) < listed_before:
+                    turn.confirm(alert)
         for alert_id in gone:
             alert = scope.alerts.get(alert_id)
             if alert is not None and alert.firing and (alert.seen_at or 0) < listed_before:
@@ -76,14 +79,28 @@ class Reconciler:
         return frozenset(woken)
 
     def settle_truncated(
-        self, conn: Connection, *, alertmanager: str, listed: Collection[tuple[str, Mapping[str, str]]]
+        self,
+        conn: Connection,
+        *,
+        alertmanager: str,
+        listed: Collection[tuple[str, Mapping[str, str]]],
+        listed_before: Millis,
     ) -> frozenset[str]:
-        """Closes truncated incidents of which the API lists nothing any more. `listed`: (receiver, labels) of each alert."""
+        """Closes truncated incidents of which the API lists nothing any more, unless a webhook has brought news since.
+
+        Args:
+            conn: the transaction.
+            alertmanager: the cluster.
+            listed: (receiver, labels) of each alert.
+            listed_before: when the listing was asked for.
+        """
         scope = Scope(conn)
         scope.load_incidents(truncated_incidents(conn, alertmanager))
         turn = Turn(scope, self._policy, self._new_id, self._clock())
         for row in scope.incidents:
             own = turn.group_of(row)
+            if row.firing or (own.message_at or 0) >= listed_before:
+                continue
             labels = json.loads(own.labels).items()
             if not any(receiver == own.receiver and labels <= their.items() for receiver, their in listed):
                 turn.bump(row)
@@ -100,8 +117,9 @@ class Reconciler:
         ids = quiet_again(conn, now)
         scope.load(alert_ids=ids)
         turn = Turn(scope, self._policy, self._new_id, now)
-        for alert_id in ids:
-            alert = scope.alerts[alert_id]
+        for alert in scope.alerts:
+            if alert.flapping_until is None or alert.flapping_until > now:
+                continue  # it has started again since we looked
             alert.flapping_until, alert.recent_starts = None, "[]"
             if alert.firing:
                 turn.confirm(alert)
@@ -127,21 +145,21 @@ def _mark(turn: Turn, alert: AlertRow, state: Reported) -> None:
         if was[0] != alert.silenced:
             for _, incident in turn.listings(alert):
                 incident.silence_rev = turn.bump(incident)
-    if alert.unconfirmed:
-        turn.confirm(alert)
 
 
 def reroute_incident(
     conn: Connection, policy: Policy, new_id: Callable[[], int], clock: Clock, incident_id: int
 ) -> frozenset[str]:
-    """Routes an open incident anew after a start with another config; the channels that have work now.
+    """Routes an incident anew that runs or may go on, after a start with another config; the channels that have work now.
 
     A new destination gets a silent post, one no longer routed a last edit; a post whose channel is gone from the config
-    becomes a dead letter.
+    becomes a dead letter. What is over stays where it was shown, and goes the new ways if it fires again.
     """
     scope = Scope(conn)
     scope.load_incidents([incident_id])
-    incident = scope.incidents[incident_id]
+    incident = scope.incidents.get(incident_id)
+    if incident is None:  # forgotten meanwhile
+        return frozenset()
     turn = Turn(scope, policy, new_id, clock())
     group = turn.group_of(incident)
     wanted: set[str] = set()
@@ -158,15 +176,40 @@ def reroute_incident(
         if membership.open:
             wanted.update(channels)
         text = channels_text(frozenset(channels.items()))
-        severity = policy.severities.of(labels)
-        if text == membership.channels and severity == alert.severity:
-            continue
-        membership.channels = text
-        membership.changed_rev = turn.bump(incident)
-        if severity > alert.severity:
-            membership.raised_rev = membership.changed_rev
-        alert.severity = severity
-    turn.follow_routes(incident, wanted=wanted, routed=routed)
+        if text != membership.channels:
+            membership.channels = text
+            if incident.closed_at is None:
+                membership.changed_rev = turn.bump(incident)
+        severity = int(policy.severities.of(labels))
+        if severity != alert.severity:
+            turn.grade(alert, severity)
+    _follow_routes(turn, incident, wanted=wanted, routed=routed)
     woken = turn.finish()
     scope.write()
     return frozenset(woken)
+
+
+def _follow_routes(turn: Turn, incident: IncidentRow, *, wanted: AbstractSet[str], routed: AbstractSet[str]) -> None:
+    """Quiet posts for `wanted` channels that are new, a farewell from those no longer `routed`."""
+    posts = turn.scope.of_incident.setdefault(incident.id, [])
+    for post in posts:
+        if incident.closed_at is None or post.since is not None:  # else its message shows the end, and may stay so
+            _follow(turn, incident, post, is_routed=post.channel in routed)
+    for channel in sorted(wanted - {post.channel for post in posts}):
+        post = PostRow(id=turn.new_id(), incident_id=incident.id, channel=channel, quiet=True, created_at=turn.now)
+        posts.append(turn.scope.posts.add(post))
+        turn.bump(incident)
+
+
+def _follow(turn: Turn, incident: IncidentRow, post: PostRow, *, is_routed: bool) -> None:
+    if is_routed:
+        post.farewell = False
+        if post.reason == "channel_removed":
+            post.state, post.reason, post.detail = "live", "", ""
+            turn.bump(incident)
+    elif post.channel not in turn.policy.reopen:
+        post.state, post.reason, post.due_at, post.since = "dead", "channel_removed", None, None
+        post.detail = f"channel {post.channel} is no longer in the config"
+    elif not post.farewell:
+        post.farewell = True
+        turn.bump(incident)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 
 from relay.clock import MINUTE, Millis
 from relay.ingest.policy import Policy, channels_of, channels_text
@@ -28,7 +27,8 @@ class Turn:
         self.new_id = new_id
         self._revisions: dict[int, int] = {}
         self._rings: dict[int, dict[str, int]] = {}  # incident -> channel -> rank
-        self._joined: dict[int, dict[str, bool]] = {}  # incident -> channels its new members go to
+        self._wanted: dict[int, set[str]] = {}  # incident -> channels that what joined or fired goes to
+        self.moved = False  # something began, ended, joined or left: more than its words changed
 
     @property
     def changed(self) -> bool:
@@ -95,7 +95,7 @@ class Turn:
     def _start_late_posts_anew(self, incident: IncidentRow, ended_since: Millis) -> None:
         """Channels with a shorter `reopen` than others get a new message for what the others continue."""
         for post in self.scope.of_incident.get(incident.id, ()):
-            if ended_since > self.policy.reopen.get(post.channel, 0):
+            if ended_since > self.policy.reopen.get(post.channel, 0) and post.since is None:  # it shows the end
                 post.remote, post.fingerprint = None, ""
 
     def close_if_over(self, incident: IncidentRow) -> None:
@@ -152,6 +152,20 @@ class Turn:
             self._set_open(membership, incident, False)
             membership.resolved_rev = membership.changed_rev = self.bump(incident)
 
+    def has_left(self, alert: AlertRow) -> bool:
+        """It is listed, and each message of these groups has come without it since: nobody knows what became of it."""
+        listed = self.scope.of_alert.get(alert.id, ())
+        return bool(listed) and not any(membership.open for membership in listed)
+
+    def grade(self, alert: AlertRow, severity: int) -> None:
+        """The config maps its severity anew; where that is worse now, it rings."""
+        is_worse, alert.severity = severity > alert.severity, severity
+        for membership, incident in self.listings(alert):
+            membership.changed_rev = self.bump(incident)
+            if is_worse:
+                membership.raised_rev = membership.changed_rev
+                self.ring(incident, channels_of(membership.channels), severity)
+
     def touch(self, alert: AlertRow) -> None:
         """Something visible of the alert changed without beginning or ending."""
         for membership, incident in self.listings(alert):
@@ -176,7 +190,8 @@ class Turn:
         membership.joined_rev = membership.changed_rev = self.bump(incident)
         self.scope.memberships.add(membership)
         self.scope.list(membership)
-        self._joined.setdefault(incident.id, {}).update(channels)
+        self._wanted.setdefault(incident.id, set()).update(channels)
+        self.moved = True
         if alert.firing:
             self._set_open(membership, incident, True)
             self._ring(membership, incident, alert)
@@ -187,13 +202,14 @@ class Turn:
         """Reported again after it had left, or firing again since another group's message said so first."""
         assert alert.episode_id is not None
         known.absent = 0
+        same_run_is_back = known.left_rev and known.episode_id == alert.episode_id
         if known.left_rev:
             known.left_rev, known.changed_rev = 0, self.bump(incident)
-            self._set_open(known, incident, alert.firing)
-        elif alert.firing and not known.open:
+        if alert.firing and not known.open:
             known.episode_id = alert.episode_id
             self._set_open(known, incident, True)
-            self._ring(known, incident, alert)
+            if not same_run_is_back:
+                self._ring(known, incident, alert)
 
     def leave(self, membership: MembershipRow, incident: IncidentRow) -> None:
         """The alert is no longer reported in this group, and nobody can tell whether it resolved."""
@@ -204,6 +220,10 @@ class Turn:
         if membership.open != is_open:
             membership.open = is_open
             incident.firing += 1 if is_open else -1
+            self.moved = True
+        if is_open:
+            membership.left_rev = 0
+            self._wanted.setdefault(incident.id, set()).update(channels_of(membership.channels))
 
     def _ring(self, membership: MembershipRow, incident: IncidentRow, alert: AlertRow) -> None:
         revision = self.bump(incident)
@@ -231,27 +251,6 @@ class Turn:
 
     # -- posts -----------------------------------------------------------------------------------------------------
 
-    def follow_routes(self, incident: IncidentRow, *, wanted: AbstractSet[str], routed: AbstractSet[str]) -> None:
-        """The config changed: quiet posts for `wanted` channels that are new, a farewell from those no longer `routed`."""
-        posts = self.scope.of_incident.setdefault(incident.id, [])
-        for post in posts:
-            if post.channel in routed:
-                post.farewell = False
-                if post.reason == "channel_removed":
-                    post.state, post.reason, post.detail = "live", "", ""
-                    self.bump(incident)
-            elif post.channel not in self.policy.reopen:
-                post.state, post.reason, post.due_at, post.since = "dead", "channel_removed", None, None
-                post.detail = f"channel {post.channel} is no longer in the config"
-            elif not post.farewell:
-                post.farewell = True
-                self.bump(incident)
-        present = {post.channel for post in posts}
-        for channel in wanted - present:
-            post = PostRow(id=self.new_id(), incident_id=incident.id, channel=channel, quiet=True, created_at=self.now)
-            posts.append(self.scope.posts.add(post))
-            self.bump(incident)
-
     def finish(self) -> set[str]:
         """Closes what is over, makes the posts of all changed incidents due, creates missing ones; who has work now."""
         woken: set[str] = set()
@@ -267,12 +266,13 @@ class Turn:
 
     def _create_posts(self, incident_id: int, posts: list[PostRow]) -> None:
         """Wherever an alert is routed it is shown, also if it does not ring: it flaps, or was over before we heard of it."""
-        present = {post.channel for post in posts}
-        for channel in self._joined.get(incident_id, {}):
-            if channel not in present:
+        present = {post.channel: post for post in posts}
+        for channel in sorted(self._wanted.get(incident_id, ())):
+            if channel in present:
+                present[channel].farewell = False  # it was no longer shown there, and is again
+            else:
                 post = PostRow(id=self.new_id(), incident_id=incident_id, channel=channel, created_at=self.now)
                 posts.append(self.scope.posts.add(post))
-                present.add(channel)
 
     def _make_due(self, post: PostRow, ring: int | None) -> None:
         if post.state == "dead":

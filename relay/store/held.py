@@ -38,8 +38,11 @@ def held_alerts(conn: Connection, alertmanager: str) -> list[Held]:
     return found
 
 
-def open_incidents(conn: Connection) -> list[int]:
-    return list(conn.execute(select(incidents.c.id).where(incidents.c.closed_at.is_(None))).scalars())
+def open_incidents(conn: Connection, closed_since: Millis | None = None) -> list[int]:
+    """Those that run; with `closed_since` also those that ended later than that and may go on."""
+    runs = incidents.c.closed_at.is_(None)
+    may_go_on = runs if closed_since is None else runs | (incidents.c.closed_at >= closed_since)
+    return list(conn.execute(select(incidents.c.id).where(may_go_on)).scalars())
 
 
 def truncated_incidents(conn: Connection, alertmanager: str) -> list[int]:

@@ -258,7 +258,9 @@ async def test_a_truncated_group_stays_open_until_nothing_is_cut(opened: Open) -
         await state.post(wire_alert(severity="warning"), truncatedAlerts=7)
         await state.post(wire_alert(severity="warning", firing=False), truncatedAlerts=7)
         assert (await state.show())[-1][2].open
-        await state.database.write(state.reconciler.settle_truncated, alertmanager="main", listed=[])
+        await state.database.write(
+            state.reconciler.settle_truncated, alertmanager="main", listed=[], listed_before=state.clock() + 1
+        )
         assert not (await state.show())[-1][2].open
 
 
@@ -268,7 +270,9 @@ async def test_a_truncated_group_stays_open_while_the_api_lists_its_alerts(opene
         await state.post(wire_alert(firing=False), truncatedAlerts=7)
         await state.show()
         listed = [("relay", {"alertname": "DiskFull", "instance": "cut"})]
-        await state.database.write(state.reconciler.settle_truncated, alertmanager="main", listed=listed)
+        await state.database.write(
+            state.reconciler.settle_truncated, alertmanager="main", listed=listed, listed_before=state.clock() + 1
+        )
         assert await state.show() == []
 
 

@@ -183,7 +183,10 @@ class StoreMachine(RuleBasedStateMachine):
     async def settle_truncated(self) -> None:
         listed = [("relay", {"alertname": "DiskFull"})] if any(real.firing for real in self.real.values()) else []
         await self.state.database.write(
-            self.state.reconciler.settle_truncated, alertmanager=self.state.source, listed=listed
+            self.state.reconciler.settle_truncated,
+            alertmanager=self.state.source,
+            listed=listed,
+            listed_before=self.clock() + 1,
         )
 
     @rule(name=st.sampled_from(sorted(SEVERITIES)), who=st.sampled_from(["anna", "boris"]))
