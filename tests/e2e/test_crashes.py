@@ -183,4 +183,4 @@ async def test_random_kills_under_load_lose_nothing_and_double_at_most_the_calls
     assert found.lost == []
     assert found.older == 0
     assert max(found.doubled) <= 1
-    assert found.accepted > 100
+    assert found.accepted > 5 * found.kills, "there was no load"
