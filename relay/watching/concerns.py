@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from gettext import NullTranslations
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from relay.alerts import WebhookMessage
 from relay.clock import MINUTE, Millis, to_datetime
 from relay.ingest.own import CHANNEL, RECEIVER, WATCHDOG_MISSING
+from relay.rendering.reasons import tell_failure
 from relay.severity import Severity
 from relay.store.watching import ChannelState, Firing
 
@@ -60,16 +62,25 @@ def reason_of(firing: Firing) -> str:
     return firing.annotations.get(_REASON, "")
 
 
-def failing(channel: str, state: ChannelState, zone: ZoneInfo, stand_in: str | None) -> Concern:
+def failing(
+    channel: str, state: ChannelState, zone: ZoneInfo, stand_in: str | None, russian: NullTranslations
+) -> Concern:
     """One sentence: `oncall-chat refuses since 03:12 UTC: bot was kicked`."""
     since = state.paused_since or 0
     at, why = f"{to_datetime(since).astimezone(zone):%H:%M %Z}", state.detail or state.reason
+    why_ru = tell_failure(state.reason, state.detail, russian)
     if state.permanent:
-        summary, summary_ru = f"{channel} refuses since {at}: {why}", f"{channel} не принимает с {at}: {why}"
+        summary, summary_ru = f"{channel} refuses since {at}: {why}", f"{channel} не принимает с {at}: {why_ru}"
+        test = f"`relay send-test --channel {channel}`"
+        description = (
+            f"What waits for it is tried every 5 minutes. If nothing waits, {test} shows whether it works again."
+        )
+        description_ru = f"Раз в 5 минут пробуем одно из ждущих сообщений. Если ничего не ждёт, проверьте сами: {test}."
     else:
-        summary, summary_ru = f"{channel} cannot be reached since {at}: {why}", f"{channel} недоступен с {at}: {why}"
-    description = "What is to be shown there waits and is tried again."
-    description_ru = "Сообщения ждут, попытки повторяются."
+        summary = f"{channel} cannot be reached since {at}: {why}"
+        summary_ru = f"{channel} недоступен с {at}: {why_ru}"
+        description = "What is to be shown there waits and is tried again."
+        description_ru = "Сообщения ждут, попытки повторяются."
     if stand_in:
         description += f" Critical alerts are shown at {stand_in} meanwhile."
         description_ru += f" Критичные алерты пока показываются в {stand_in}."

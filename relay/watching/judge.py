@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from gettext import NullTranslations
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from relay.clock import MINUTE, SECOND, Millis
 from relay.ingest.own import WATCHDOG_MISSING
+from relay.rendering.translations import load_translations
 from relay.store.watching import ChannelState, Look
 from relay.watching import concerns
 from relay.watching.concerns import Concern, Subject
@@ -59,6 +61,7 @@ class Judge:
     _beats: dict[str, tuple[Millis | None, float]] = field(default_factory=dict)
     _beat_seen: set[str] = field(default_factory=set)
     _commits: list[bool] = field(default_factory=list)  # of the latest, whether they were slow
+    _russian: NullTranslations | None = None  # read when something fails
 
     def judge(
         self, look: Look, contacts: Mapping[str, Contact], now: Millis, tick: float
@@ -91,8 +94,7 @@ class Judge:
         lasted = self._lasted(failing, paused, tick)
         bad = paused and (state.permanent or (now - (state.paused_since or now) >= FAILING_FOR and lasted >= STEADY))
         is_failing = bad or (paused and failing in reported)
-        concern = concerns.failing(channel, state, self.watched.zones[channel], self.watched.fallbacks.get(channel))
-        yield failing, concern if is_failing else None
+        yield failing, self._tell_failing(channel, state) if is_failing else None
         lagging = Subject(concerns.QUEUE_OLD, channel)
         bound = OLD_UNTIL if lagging in reported else OLD
         old = state.oldest is not None and now - state.oldest > bound and not is_failing
@@ -100,6 +102,12 @@ class Judge:
         if not old or lasted >= STEADY:
             yield lagging, concerns.queue_old(channel, now) if old else None
         yield Subject(concerns.DEAD_LETTERS, channel), concerns.dead_letters(channel, now) if state.dead else None
+
+    def _tell_failing(self, channel: str, state: ChannelState) -> Concern:
+        if self._russian is None:
+            self._russian = load_translations("ru")
+        zone, stand_in = self.watched.zones[channel], self.watched.fallbacks.get(channel)
+        return concerns.failing(channel, state, zone, stand_in, self._russian)
 
     def _judge_contact(
         self, name: str, contact: Contact, now: Millis, tick: float

@@ -502,6 +502,18 @@ async def test_check_tells_that_nothing_is_encrypted(channel: EmailChannel, fake
     await fake.start()
 
 
+async def test_check_finds_out_whether_the_server_takes_mail_from_us_and_sends_none(
+    channel: EmailChannel, fake: FakeMail
+) -> None:
+    fake.script.reply("MAIL", "553 5.7.1 sender not owned by user")
+    with pytest.raises(DeliveryError, match="takes no mail from this sender") as caught:
+        await channel.check()
+    assert (caught.value.reason, caught.value.permanent) == ("forbidden", True)
+    assert "forbidden" in (await channel.check()).rules_out
+    await send(channel, make_notice())
+    assert len(fake.mailbox) == 1
+
+
 # what labels can do
 
 

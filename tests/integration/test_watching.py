@@ -55,6 +55,17 @@ async def test_a_kicked_bot_is_told_elsewhere_at_once_in_one_sentence_and_again_
         assert [line.split(":")[0] for line in await watch.told()] == ["team edit", "team reply"]
 
 
+async def test_a_report_says_in_russian_too_what_is_wrong_and_how_to_find_out_that_it_is_mended(opened: Open) -> None:
+    async with opened(Plan(routes=BOTH)) as watch:
+        await watch.fails("chat")
+        await watch.rounds()
+        [(_, _, view)] = await watch.state.show()
+        [said] = [alert.annotations for alert in view.alerts]
+        assert said["summary_ru"].endswith(" UTC: туда нельзя писать (bot was kicked)")
+        assert "relay send-test --channel chat" in said["description"]
+        assert "relay send-test --channel chat" in said["description_ru"]
+
+
 async def test_a_report_leads_to_the_page_that_says_how_the_relay_is(opened: Open) -> None:
     async with opened(Plan(routes=BOTH, health_url="https://relay.example.org/health")) as watch:
         await watch.fails("chat")

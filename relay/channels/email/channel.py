@@ -127,7 +127,7 @@ class EmailChannel:
         return False
 
     async def check(self) -> Checked:
-        return await self._server.check()
+        return await self._server.check(self._sender.addr_spec)
 
     async def close(self) -> None:
         await self._server.close()

@@ -81,11 +81,14 @@ class MailServer:
                 self._forget()
                 raise
 
-    async def check(self) -> Checked:
-        """Connects and signs in; whom the server takes mail from shows only a mail. Raises only `DeliveryError`."""
+    async def check(self, sender: str) -> Checked:
+        """Connects, signs in, begins a mail of this sender and takes that back. Raises only `DeliveryError`."""
         async with self._lock:
             try:
                 client = await self._connected()
+                self._stage = "MAIL"
+                await client.mail(sender)
+                await client.rset()
             except (SMTPException, OSError, ValueError) as error:
                 self._forget()
                 raise self._explained(error) from None
@@ -95,7 +98,7 @@ class MailServer:
             tls = client.get_transport_info("ssl_object") or client.get_transport_info("sslcontext")
             user = f"signed in as {self.config.username}" if self.config.username else "without signing in"
             said = f"{self.config.host}:{self.config.port}, {'encrypted' if tls else 'NOT encrypted'}, {user}"
-            return Checked(said, KNOWN if self.config.username else ANSWERED)
+            return Checked(said, (KNOWN if self.config.username else ANSWERED) | {"forbidden"})
 
     async def close(self) -> None:
         """Says goodbye; never raises and never takes long."""
