@@ -19,9 +19,10 @@ _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)([^<>]{0,8192})>")
 _ATTRIBUTE = re.compile(r"(?<![a-zA-Z-])([a-zA-Z-]+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+)))?")
 _REFERENCE = re.compile(r"&(#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,7}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 # Telegram's server drops or blanks these itself, which would move every entity behind them. U+2028 to U+202E are line
-# separators and the overrides of the writing direction: with them a label could make a host read backwards.
+# separators and the overrides of the writing direction: with them a label could make a host read backwards. The isolates
+# (U+2066 to U+2069) it lets through, with which a label would turn the rest of its line.
 _UNSENDABLE = {code: " " for code in range(32) if code != 10} | {0x7F: " "} | dict.fromkeys(range(0x2028, 0x202F), "")
-_UNSENDABLE |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+_UNSENDABLE |= dict.fromkeys(range(0x2066, 0x206A), "") | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
 _STYLES = {
     "b": "bold",

@@ -121,6 +121,7 @@ def test_any_other_link_becomes_text(url: str) -> None:
 
 def test_what_telegram_strips_is_stripped_before_offsets_are_counted() -> None:
     assert sendable("a\r\nb\rc\0d\x07e\u202ef\ud800g") == "a\nb\nc d ef\ufffdg"
+    assert sendable("\u2067db-3\u2069 97 %") == "db-3 97 %"
     assert parsed("a\u202e<b>b\0c</b>") == ("ab c", [("bold", "b c")])
 
 
