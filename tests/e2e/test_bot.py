@@ -242,6 +242,7 @@ async def test_status_and_stats_answer(bot: BotRelay) -> None:
     assert "No Alertmanager" in status.text
     await bot.telegram.until(lambda: "anna" in message.text)
     stats = await bot.ask(VERA, "/stats")
+    assert stats.text.startswith("The last 7d: 1 alert")
     assert "1 × DiskFull" in stats.text
     assert "acked 1" in stats.text
     now = int(time.time() * 1000)

@@ -17,6 +17,8 @@ from relay.clock import HOUR, MINUTE, system_clock, to_datetime
 from relay.demo.alertmanager import FakeAlertmanager
 from relay.demo.telegram import Message
 from relay.matchers import Matcher
+from relay.notification import DeliveryError
+from relay.store.destinations import record_refusal
 from tests.bot_relay import ANNA, BORIS, CHAT, VERA, BotRelay, captions, code_in, open_bot_relay
 
 DISK = {"alertname": "DiskFull", "severity": "critical", "instance": "db-1"}
@@ -339,6 +341,27 @@ async def test_the_status_does_not_wait_for_a_slow_alertmanager(bot: BotRelay, f
         status = await bot.ask(VERA, "/status")
     assert "⚠️ am-0 is slow to answer." in status.text
     released.set()
+
+
+async def test_the_status_says_in_the_readers_language_what_is_wrong_with_a_channel(bot: BotRelay) -> None:
+    refusal = DeliveryError("not_found", "no such chat", scope="destination", permanent=True)
+    for language, said in (("en", ": no such chat"), ("ru", ": такого адреса нет (no such chat)")):
+        channel = {"type": "telegram", "chat_id": CHAT, "language": language}
+        await bot.restart(channels={"chat": channel})
+        await bot.relay.database.write(record_refusal, "chat", bot.clock(), refusal)
+        assert said in (await bot.ask(VERA, "/status")).text
+
+
+async def test_an_alertmanager_without_peers_is_not_called_disabled(bot: BotRelay) -> None:
+    status = await bot.ask(VERA, "/status")
+    assert "✓ Alertmanager am-0" in status.text
+    assert "disabled" not in status.text
+
+
+async def test_a_list_of_nothing_has_no_holes(bot: BotRelay) -> None:
+    answer = await bot.ask(VERA, "/alerts")
+    assert answer.text.startswith("🟢 Nothing fires.")
+    assert "\n\n\n" not in answer.text
 
 
 async def test_silences_that_cannot_be_asked_for_are_not_said_to_be_none(bot: BotRelay, fake: FakeAlertmanager) -> None:

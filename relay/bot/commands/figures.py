@@ -12,7 +12,7 @@ from relay.bot.desk import Desk
 from relay.bot.troubles import PATIENCE, tell_slow, tell_trouble
 from relay.bot.values import Answer, Request
 from relay.clock import DAY, Millis
-from relay.durations import format_duration
+from relay.rendering.reasons import tell_failure
 from relay.store.overview import ChannelFigures, overview
 from relay.store.statistics import statistics
 
@@ -37,12 +37,14 @@ async def status(desk: Desk, request: Request) -> Answer:
         *(_cluster(desk, request, name, found.last_webhook.get(name)) for name in desk.clusters)
     )
     channels = [(name, found.channels.get(name, ChannelFigures())) for name in desk.channels]
+    failures = {name: tell_failure(figures.reason, figures.detail, request.texts) for name, figures in channels}
     return desk.pages.show(
         request,
         "status",
         version=__version__,
         uptime=desk.clock() - desk.started_at,
         channels=channels,
+        failures=failures,
         pending=sum(figures.pending for _, figures in channels),
         clusters=clusters,
         firing=sum(found.alerts.values()),
@@ -71,4 +73,4 @@ async def stats(desk: Desk, request: Request) -> Answer:
     if request.rest:
         stretch = read_length(request, request.rest, "/stats 7d")
     found = await desk.database.read(statistics, request.now - stretch)
-    return desk.pages.show(request, "stats", figures=found, stretch=format_duration(stretch))
+    return desk.pages.show(request, "stats", figures=found, stretch=stretch)
