@@ -1,8 +1,8 @@
 """Forgets what is past its retention, in steps that are each a short transaction of their own.
 
-Whole closed incidents go, with their posts, memberships and the earlier runs of their alerts. Open ones stay, and so does
-the last run of every alert that is still heard of: by it a late or repeated message is told from a new run. SQLite uses
-the freed pages again; nothing has to be vacuumed.
+Whole closed incidents go, with their posts, memberships and the earlier runs of their alerts. Open ones stay, but not for
+ever all that has ended in them. So does the last run of every alert that is still heard of: by it a late or repeated
+message is told from a new run. SQLite uses the freed pages again; nothing has to be vacuumed.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import astuple, dataclass
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select, tuple_, update
 
 from relay.clock import DAY, Clock, Millis
 from relay.ids import first_id
@@ -31,8 +31,9 @@ KNOWN_FOR = 4
 """An alert or a group that nobody has reported for so many retentions is forgotten, too: names of pods never end."""
 TOLD_FOR: Millis = 30 * DAY
 
-Find = Callable[[Connection, Millis], Sequence[int]]
-Forget = Callable[[Connection, Sequence[int], Millis], int]
+Member = tuple[int, int]
+"""An alert in an incident: the keys of the incident and of the alert."""
+Found = TypeVar("Found", int, Member)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +41,14 @@ class Forgotten:
     """What one round removed."""
 
     incidents: int = 0
+    ended: int = 0  # alerts in incidents that go on
+    runs: int = 0  # of alerts in incidents that go on
     history: int = 0
     alerts: int = 0
     groups: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.incidents or self.history or self.alerts or self.groups)
+        return any(astuple(self))
 
 
 class Retention:
@@ -66,6 +69,8 @@ class Retention:
         await self._write(forget_expired, now, now - TOLD_FOR)
         return Forgotten(
             incidents=await self._repeat(forget_incidents, before, stopping),
+            ended=await self._walk(ended_members, forget_members, before, stopping),
+            runs=await self._walk(earlier_runs, forget_runs, before, stopping),
             history=await self._repeat(forget_history, before, stopping),
             alerts=await self._walk(unheard_alerts, forget_alerts, unheard, stopping),
             groups=await self._walk(unheard_groups, forget_groups, unheard, stopping),
@@ -79,7 +84,13 @@ class Retention:
             total += done
         return total
 
-    async def _walk(self, find: Find, forget: Forget, before: Millis, stopping: asyncio.Event) -> int:
+    async def _walk(
+        self,
+        find: Callable[[Connection, Millis], Sequence[Found]],
+        forget: Callable[[Connection, Sequence[Found], Millis], int],
+        before: Millis,
+        stopping: asyncio.Event,
+    ) -> int:
         """For what no index finds: the search goes to a reader, the writer only gets the ids."""
         total = 0
         while not stopping.is_set() and (ids := await self._database.read(find, before)):
@@ -118,24 +129,87 @@ def forget_incidents(conn: Connection, before: Millis) -> int | None:
     return len(ids)
 
 
+_MEMBER = (memberships.c.incident_id, memberships.c.alert_id)
+
+
 def _forget_members(conn: Connection, incident_ids: Sequence[int], before: Millis) -> int:
-    key = (memberships.c.incident_id, memberships.c.alert_id)
-    members = conn.execute(select(*key).where(memberships.c.incident_id.in_(incident_ids)).limit(ROWS)).all()
+    members = conn.execute(select(*_MEMBER).where(memberships.c.incident_id.in_(incident_ids)).limit(ROWS))
+    return _delete_members(conn, [(row.incident_id, row.alert_id) for row in members], before)
+
+
+def _delete_members(conn: Connection, members: Sequence[Member], before: Millis) -> int:
+    """With the earlier runs of their alerts."""
     if members:
-        listed_in, alert_ids = {row.incident_id for row in members}, {row.alert_id for row in members}
-        # the pairs alone would do, but SQLite looks for pairs in the whole table
-        near = (memberships.c.incident_id.in_(listed_in), memberships.c.alert_id.in_(alert_ids))
-        conn.execute(delete(memberships).where(*near, tuple_(*key).in_([tuple(row) for row in members])))
-        _forget_runs(conn, alert_ids, before)
+        conn.execute(delete(memberships).where(_are(members)))
+        mine = select(episodes.c.id).where(episodes.c.alert_id.in_({alert_id for _, alert_id in members}))
+        _delete_runs(conn, list(conn.execute(mine.where(*_earlier(before))).scalars()))
     return len(members)
 
 
-def _forget_runs(conn: Connection, alert_ids: set[int], before: Millis) -> None:
-    """Runs of these alerts that are over, not the last of their alert, and listed nowhere any more."""
+def _are(members: Sequence[Member]) -> ColumnElement[bool]:
+    """The pairs alone would do, but SQLite looks for pairs in the whole table."""
+    near = (
+        memberships.c.incident_id.in_({incident_id for incident_id, _ in members}),
+        memberships.c.alert_id.in_({alert_id for _, alert_id in members}),
+    )
+    return and_(*near, tuple_(*_MEMBER).in_(members))
+
+
+def ended_members(conn: Connection, before: Millis) -> list[Member]:
+    """Alerts that ended or left in incidents that go on, and are shown so at every destination; some at a time."""
+    rows = conn.execute(select(*_MEMBER).select_from(_LISTED).where(_ended(before)).limit(ROWS))
+    return [(row.incident_id, row.alert_id) for row in rows]
+
+
+def forget_members(conn: Connection, members: Sequence[Member], before: Millis) -> int:
+    """Each with the earlier runs of its alert, unless it fires again just now: who changes it holds its group."""
+    groups = select(alert_groups.c.id).join(incidents, incidents.c.group_id == alert_groups.c.id)
+    mine = groups.where(incidents.c.id.in_({incident_id for incident_id, _ in members}))
+    conn.execute(mine.order_by(alert_groups.c.id).with_for_update(of=alert_groups))
+    still = conn.execute(select(*_MEMBER).select_from(_LISTED).where(_ended(before), _are(members)))
+    return _delete_members(conn, [(row.incident_id, row.alert_id) for row in still], before)
+
+
+_LISTED = (
+    memberships.join(incidents, incidents.c.id == memberships.c.incident_id)
+    .join(alerts, alerts.c.id == memberships.c.alert_id)
+    .join(episodes, episodes.c.id == memberships.c.episode_id)
+)
+
+
+def _ended(before: Millis) -> ColumnElement[bool]:
+    behind = exists().where(
+        posts.c.incident_id == memberships.c.incident_id,
+        posts.c.state == "live",
+        posts.c.shown_rev < memberships.c.changed_rev,
+    )
+    left = and_(memberships.c.left_rev > 0, alerts.c.seen_at <= before)
+    over = and_(memberships.c.open.is_(False), or_(episodes.c.ends_at <= before, left))
+    return and_(incidents.c.closed_at.is_(None), incidents.c.id < first_id(before), over, ~behind)
+
+
+def _earlier(before: Millis) -> tuple[ColumnElement[bool], ...]:
+    """Runs that are over, not the last of their alert, and listed nowhere any more."""
     last = exists().where(alerts.c.id == episodes.c.alert_id, alerts.c.episode_id == episodes.c.id)
     listed = exists().where(memberships.c.alert_id == episodes.c.alert_id, memberships.c.episode_id == episodes.c.id)
-    over = (episodes.c.alert_id.in_(alert_ids), episodes.c.ends_at <= before, ~last, ~listed)
-    _delete_runs(conn, list(conn.execute(select(episodes.c.id).where(*over)).scalars()))
+    return episodes.c.ends_at <= before, ~last, ~listed
+
+
+def earlier_runs(conn: Connection, before: Millis) -> list[int]:
+    """Of alerts in incidents that go on and that fire now and then; some at a time."""
+    listed = (
+        select(memberships.c.alert_id)
+        .join(incidents, incidents.c.id == memberships.c.incident_id)
+        .where(incidents.c.closed_at.is_(None), incidents.c.id < first_id(before))
+    )
+    old = select(episodes.c.id).where(episodes.c.alert_id.in_(listed), *_earlier(before))
+    return list(conn.execute(old.limit(ROWS)).scalars())
+
+
+def forget_runs(conn: Connection, ids: Sequence[int], _before: Millis) -> int:
+    """A run that is over and not the last never begins again."""
+    _delete_runs(conn, ids)
+    return len(ids)
 
 
 def _delete_runs(conn: Connection, ids: Sequence[int]) -> None:
@@ -156,7 +230,7 @@ def forget_history(conn: Connection, before: Millis) -> int | None:
 
 def _unheard_alert(before: Millis) -> ColumnElement[bool]:
     listed = exists().where(memberships.c.alert_id == alerts.c.id)
-    return and_(alerts.c.id < first_id(before), alerts.c.seen_at <= before, alerts.c.firing.is_(False), ~listed)
+    return and_(alerts.c.id < first_id(before), alerts.c.seen_at <= before, ~listed)
 
 
 def unheard_alerts(conn: Connection, before: Millis) -> list[int]:

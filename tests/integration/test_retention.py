@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -77,6 +78,70 @@ async def test_an_open_incident_stays_however_old(opened: Open) -> None:
         assert await state.kinds() == ["reply", "edit"]
 
 
+async def test_what_ended_long_ago_in_an_incident_that_never_ends_is_forgotten(opened: Open) -> None:
+    async with opened() as state:
+        always = wire_alert("Always")
+        for number in range(3):
+            pod, starts = f"pod-{number}", state.clock()
+            await state.post(always, wire_alert("Pod", starts=starts, pod=pod))
+            await state.post(always, wire_alert("Pod", firing=False, starts=starts, ends=state.clock(), pod=pod))
+            await state.show()
+            state.clock.advance(KEEP // 2)
+        found = await forget(state)
+        assert (found.incidents, found.ended) == (0, 2)
+        [(firing, names)] = await state.database.read(_open_incidents)
+        assert (firing, names) == (1, {"Always", "Pod"})
+        assert await state.kinds() == []  # nobody is told of that
+        await state.post(always, wire_alert("Pod", pod="pod-0", starts=state.clock()))
+        shown = await state.show()
+        assert [step.kind for _, step, _ in shown] == ["reply", "edit"]
+        assert [alert.episode for alert in shown[0][1].changes.fired] == [2]
+
+
+async def test_what_ended_long_ago_stays_until_it_is_shown_at_every_destination(opened: Open) -> None:
+    async with opened() as state:
+        always = wire_alert("Always")
+        await state.post(always, wire_alert("Once"))
+        await state.show()
+        await state.post(always, wire_alert("Once", firing=False, ends=state.clock()))  # and its destination is away
+        state.clock.advance(2 * KEEP)
+        assert (await forget(state)).ended == 0
+        [(_, _, view)] = await state.show()
+        assert [alert.name for alert in view.resolved] == ["Once"]
+        assert (await forget(state)).ended == 1
+
+
+async def test_earlier_runs_in_an_incident_that_never_ends_are_forgotten(opened: Open) -> None:
+    async with opened() as state:
+        always = wire_alert("Always")
+        for _ in range(5):
+            await state.post(always, wire_alert("Often", starts=state.clock()))
+            await state.post(always, wire_alert("Often", firing=False, starts=state.clock(), ends=state.clock()))
+            state.clock.advance(KEEP // 2)
+        await state.show()
+        assert await count(state, schema.episodes) == [6]
+        assert (await forget(state)).runs == 4
+        assert await count(state, schema.episodes) == [2]
+        await state.post(always, wire_alert("Often", starts=state.clock()))
+        assert [alert.episode for alert in (await state.show())[0][1].changes.fired] == [6]
+
+
+async def test_an_alert_that_nobody_reported_any_more_does_not_stay_for_ever(tmp_path: Path) -> None:
+    """Without an API its end is never known."""
+    async with open_state(sqlite_engine(tmp_path), has_api=False) as state:
+        always = wire_alert("Always")
+        await state.post(always, wire_alert("Silenced"))
+        await state.post(always)
+        await state.post(always)
+        await state.show()
+        state.clock.advance(2 * KEEP)
+        assert (await forget(state)).ended == 1
+        state.clock.advance(3 * KEEP)
+        await state.post(always)
+        assert (await forget(state)).alerts == 1
+        assert await count(state, schema.alerts, schema.memberships, schema.episodes) == [1, 1, 1]
+
+
 async def test_an_incident_with_something_due_stays_until_it_is_shown(opened: Open) -> None:
     async with opened() as state:
         await fire_and_resolve(state)
@@ -105,18 +170,17 @@ async def test_a_run_that_another_incident_still_lists_stays(opened: Open) -> No
     async with opened() as state:
         starts = state.clock()
         await state.post(wire_alert(starts=starts), key="one")
-        await state.post(wire_alert(starts=starts), wire_alert("Other"), key="two")  # open for ever
+        group = await state.post(wire_alert(starts=starts), wire_alert("Other", starts=starts), key="two")
         await state.post(wire_alert(firing=False, starts=starts, ends=state.clock()), key="one")
-        await state.show()
         state.clock.advance(HOUR)
+        await state.post(wire_alert("Other", firing=False, starts=starts, ends=state.clock()), key="two")
         await fire_and_resolve(state, key="three")
         await state.show()
-        state.clock.advance(2 * KEEP)
-        assert (await forget(state)).incidents == 2
-        group = await state.post(wire_alert("Other", summary="changed"), key="two")
+        state.clock.advance(KEEP - HOUR + MINUTE)
+        assert (await forget(state)).incidents == 1
         view = await state.database.read(of_group, group.group, state.clock())
         assert view is not None
-        assert {alert.name for alert in view.alerts} == {"DiskFull", "Other"}
+        assert {alert.name: alert.episode for alert in view.alerts} == {"DiskFull": 1, "Other": 1}
 
 
 async def test_a_group_whose_incident_is_forgotten_answers_nothing_and_starts_anew(opened: Open) -> None:
@@ -252,3 +316,15 @@ async def test_a_running_relay_forgets_by_itself(tmp_path: Path) -> None:
 
 def _incidents(conn: Connection) -> int:
     return conn.execute(select(func.count()).select_from(schema.incidents)).scalar_one()
+
+
+def _open_incidents(conn: Connection) -> list[tuple[int, set[str]]]:
+    """Of each open incident how many alerts fire, and the names of all that it lists."""
+    found = []
+    for incident in conn.execute(select(schema.incidents).where(schema.incidents.c.closed_at.is_(None))).all():
+        listed = select(schema.alerts.c.labels).join(
+            schema.memberships, schema.memberships.c.alert_id == schema.alerts.c.id
+        )
+        labels = conn.execute(listed.where(schema.memberships.c.incident_id == incident.id)).scalars()
+        found.append((incident.firing, {json.loads(one)["alertname"] for one in labels}))
+    return found
