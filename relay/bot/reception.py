@@ -41,6 +41,7 @@ class Incoming:
     text: str = ""
     sent_at: Millis | None = None  # nobody knows when a button was tapped
     reply_to: int | None = None
+    forwarded: bool = False
 
 
 class Reception:
@@ -65,7 +66,7 @@ class Reception:
             _ = request.texts.gettext
             self._count("unknown", "refused")
             return Answer(text=_("I do not know this command. /help lists what I can do.")) if addressed else None
-        refusal = self._too_old(incoming, request) or self._refusal(request, command.role)
+        refusal = self._not_meant(incoming, request) or self._refusal(request, command.role)
         if refusal:
             await self._note_refusal(request, name, incoming)
             return Answer(text=refusal)
@@ -102,7 +103,7 @@ class Reception:
         assert command.reply is not None
         assert command.awaits is not None
         reply, awaits = command.reply, command.awaits
-        objection = self._too_old(incoming, request) or self._refusal(request, command.role)
+        objection = self._not_meant(incoming, request) or self._refusal(request, command.role)
 
         async def take() -> Answer | None:
             if not objection:
@@ -150,10 +151,13 @@ class Reception:
             zone=example.zone if example else self._desk.zone,
         )
 
-    def _too_old(self, incoming: Incoming, request: Request) -> str:
+    def _not_meant(self, incoming: Incoming, request: Request) -> str:
+        """Why it is answered and not done: it was meant for another moment, or somebody else wrote it."""
+        _ = request.texts.gettext
+        if incoming.forwarded:
+            return _("A forwarded command is not carried out: write it yourself.")
         if incoming.sent_at is None or request.now - incoming.sent_at <= TOO_OLD:
             return ""
-        _ = request.texts.gettext
         return _("I was away, please send it again.")
 
     def _refusal(self, request: Request, role: Role | None, *, own: bool = False) -> str:

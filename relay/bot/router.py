@@ -18,6 +18,8 @@ def make_router(reception: Reception, messenger: Messenger) -> Router:
     @router.message(F.text)
     @router.channel_post(F.text)
     async def on_message(message: Message, bot: Bot) -> None:
+        if message.is_automatic_forward:  # a channel's post, in its discussion group: we have read it in the channel
+            return
         incoming = read_message(message)
         answer = await reception.message(incoming, (await bot.me()).username or "")
         if answer is not None:
@@ -57,6 +59,7 @@ def read_message(message: Message) -> Incoming:
         text=message.text or "",
         sent_at=int(message.date.timestamp()) * SECOND,
         reply_to=message.reply_to_message.message_id if message.reply_to_message else None,
+        forwarded=message.forward_origin is not None,
     )
 
 
