@@ -16,9 +16,9 @@ CHANNEL = "alerts"
 
 
 class Scene:
-    """The stand-ins of the three platforms; whoever owns the scene starts and stops them."""
+    """The stand-ins of the three platforms; whoever owns the scene starts and stops them. `language` is Anna's."""
 
-    def __init__(self) -> None:
+    def __init__(self, language: str = "en") -> None:
         # The paces of the real platforms would make a storm last for minutes; their other rules all hold.
         self.telegram = FakeTelegram(limits=False, username="relay_demo_bot")
         swift = Rates(post_burst=200, posts_per_second=50, update_burst=500, updates_per_second=50)
@@ -26,7 +26,7 @@ class Scene:
         self.mail = FakeMail()
         self.chat = self.telegram.add_chat(CHAT, title="On-call")
         self.channel = self.slack.channel(CHANNEL)
-        self._anna = self.telegram.add_user(ANNA, "Anna", "anna")
+        self._anna = self.telegram.add_user(ANNA, "Anna", "anna", language)
 
     def titles(self) -> Mapping[str, str]:
         return {"chat": self.chat.title, "channel": CHANNEL}

@@ -29,7 +29,10 @@ _STOP_WITHIN = 0.8
 _OPEN_WITHIN = 120.0
 _SWIFT = {"per_second": 20, "per_minute": 1000}
 _TITLE = "{{ words.level | capitalize }}: {{ (alerts | first).name }} · {{ labels.service }}"  # the worst comes first
-_SUBJECT = "Call centre: {{ group_labels.service }} in trouble"
+_SUBJECT = {
+    "en": "Call centre: {{ group_labels.service }} in trouble",
+    "ru": "Колл-центр: неполадки {{ group_labels.service }}",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ class Show:
         self._ready = False
         self.folder = Path(tempfile.mkdtemp(prefix="relay-demo-"))
         self.page = Page(self)
-        self.scene = Scene()
+        self.scene = Scene(plan.language)
         self.source: Source = (
             RealAlertmanager(plan.program, self.folder / "alertmanager") if plan.program else StandInAlertmanager()
         )
@@ -150,7 +153,7 @@ class Show:
             # What resolves while it is silenced is only seen by the poll; its alerts are not sent again, nothing settles.
             "alertmanagers": [{"name": "main", "urls": [self.source.url], "poll": "2s", "settle": "0s"}],
             "telegram": {"bot_token": scene.telegram.token, "api_url": scene.telegram.url},
-            "slack": {"bot_token": scene.slack.token, "api_url": scene.slack.url},
+            "slack": {"bot_token": scene.slack.token, "api_url": scene.slack.url, "limits": _SWIFT},
             "smtp": {
                 "host": scene.mail.host,
                 "port": scene.mail.port,
@@ -160,7 +163,12 @@ class Show:
             "channels": {
                 "oncall-chat": {"type": "telegram", "chat_id": CHAT, "title": _TITLE, **common},
                 "team-slack": {"type": "slack", "channel": f"#{CHANNEL}", "title": _TITLE, **common},
-                "ops-mail": {"type": "email", "to": ["ops@callcentre.example"], "subject": _SUBJECT, **common},
+                "ops-mail": {
+                    "type": "email",
+                    "to": ["ops@callcentre.example"],
+                    "subject": _SUBJECT[self._plan.language],
+                    **common,
+                },
             },
             "routes": [
                 {"matchers": ['severity="critical"'], "channels": ["oncall-chat", "team-slack", "ops-mail"]},

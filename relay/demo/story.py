@@ -21,26 +21,30 @@ _LINKS = {
     "dashboard_url": "https://grafana.example.org/d/callcenter-realtime",
 }
 _STORMY = (
-    ("CircuitBreakerOpen", "The circuit breaker of the order system is open"),
-    ("HighSTTLatency", "Speech recognition takes 2.4 s"),
-    ("HighTTSLatency", "Speech synthesis takes 1.9 s"),
-    ("OperatorQueueOverflow", "9 callers wait for an operator"),
-    ("HighTransferRate", "62 % of the calls go to an operator"),
+    (
+        "CircuitBreakerOpen",
+        "The circuit breaker of the order system is open",
+        "Предохранитель системы заказов разомкнут",
+    ),
+    ("HighSTTLatency", "Speech recognition takes 2.4 s", "Распознавание речи занимает 2,4 с"),
+    ("HighTTSLatency", "Speech synthesis takes 1.9 s", "Синтез речи занимает 1,9 с"),
+    ("OperatorQueueOverflow", "9 callers wait for an operator", "9 звонящих ждут оператора"),
+    ("HighTransferRate", "62 % of the calls go to an operator", "62 % звонков уходят оператору"),
 )
 
 
-def _alert(name: str, severity: str, summary: str, **more: str) -> Alert:
-    annotations = {"summary": summary, **_LINKS}
+def _alert(name: str, severity: str, summary: str, summary_ru: str, **more: str) -> Alert:
+    annotations = {"summary": summary, "summary_ru": summary_ru, **_LINKS}
     labels = {"alertname": name, "severity": severity, "service": _SERVICE, **more}
     return Alert(
         labels=labels, annotations=annotations, source=f"http://prometheus.example.org/graph?g0.expr={name}&g0.tab=1"
     )
 
 
-WARNING = _alert("HighResponseLatency", "warning", "3.4 s until the robot answers")
+WARNING = _alert("HighResponseLatency", "warning", "3.4 s until the robot answers", "Робот отвечает через 3,4 с")
 BROKEN = (
-    _alert("PipelineErrorsHigh", "critical", "31 errors in 10 minutes", stage="llm"),
-    _alert("PipelineErrorsHigh", "critical", "12 errors in 10 minutes", stage="stt"),
+    _alert("PipelineErrorsHigh", "critical", "31 errors in 10 minutes", "31 ошибка за 10 минут", stage="llm"),
+    _alert("PipelineErrorsHigh", "critical", "12 errors in 10 minutes", "12 ошибок за 10 минут", stage="stt"),
 )
 
 
@@ -48,15 +52,18 @@ def storm(count: int = STORM) -> list[Alert]:
     """So many groups of one alert each."""
     alerts = []
     for number in range(count):
-        name, summary = _STORMY[number % len(_STORMY)]
-        alerts.append(_alert(name, "warning", summary, service=f"line-{number + 1:02}"))
+        name, summary, summary_ru = _STORMY[number % len(_STORMY)]
+        alerts.append(_alert(name, "warning", summary, summary_ru, service=f"line-{number + 1:02}"))
     return alerts
 
 
 def extra(number: int) -> Alert:
     """One for people who want to try the buttons in their own time."""
-    summary = "Today's API costs are 2.3 times the daily average"
-    return _alert("AbnormalAPISpend", "critical", summary, service=f"billing-{number}")
+    summary, summary_ru = (
+        "Today's API costs are 2.3 times the daily average",
+        "Сегодня API обходится в 2,3 раза дороже обычного",
+    )
+    return _alert("AbnormalAPISpend", "critical", summary, summary_ru, service=f"billing-{number}")
 
 
 @dataclass(frozen=True, slots=True)

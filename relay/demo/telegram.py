@@ -94,8 +94,9 @@ class FakeTelegram:
 
     # What exists
 
-    def add_user(self, user_id: int, name: str, username: str = "") -> User:
-        return self._memory.users.setdefault(user_id, User(user_id, name, username))
+    def add_user(self, user_id: int, name: str, username: str = "", language: str = "") -> User:
+        """A person; `language` is that of their Telegram."""
+        return self._memory.users.setdefault(user_id, User(user_id, name, username, language=language))
 
     def add_chat(self, chat_id: int, kind: ChatKind = "supergroup", title: str = "On-call", **values: Any) -> Chat:
         """A chat with the bot in it; `values` are fields of `Chat`, `topics` may be {id: name}."""

@@ -31,10 +31,12 @@ class User:
     first_name: str
     username: str = ""
     is_bot: bool = False
+    language: str = ""
 
     def wire(self) -> dict[str, Any]:
-        named = {"username": self.username} if self.username else {}
-        return {"id": self.id, "is_bot": self.is_bot, "first_name": self.first_name, **named}
+        more = {"username": self.username, "language_code": self.language}
+        given = {name: value for name, value in more.items() if value}
+        return {"id": self.id, "is_bot": self.is_bot, "first_name": self.first_name, **given}
 
 
 @dataclass(frozen=True, slots=True)

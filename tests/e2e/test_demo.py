@@ -204,6 +204,8 @@ async def test_the_story_is_one_message_for_each_incident_and_ends_well(real: bo
         assert any("👤" in version.text and "anna" in version.text for version in first.edits)
         slack = show.scene.slack.channel("alerts")
         await eventually(lambda: len([one for one in slack.messages if one.thread_ts is None]) == 1 + STORM)
+        own = [one for one in slack.messages if one.thread_ts is None]
+        await eventually(lambda: all("🟢" in str(one.blocks) for one in own), within=15)  # Slack's pace would be 25
         await eventually(lambda: len(show.scene.mail.mailbox) == 3)
         assert "2 firing" in show.scene.mail.mailbox[0].text
         assert "Acked by anna" in show.scene.mail.mailbox[1].text
@@ -212,6 +214,19 @@ async def test_the_story_is_one_message_for_each_incident_and_ends_well(real: bo
         assert '{alertname="CircuitBreakerOpen", severity="warning"}' in silence.text
         assert any(f"hits {STORM // 5} firing alerts" in version.text for version in silence.edits)
         assert show.scene.telegram.calls("setWebhook") == []
+
+
+async def test_in_russian_the_alerts_the_mail_and_what_anna_is_told_are_russian(tmp_path: Path) -> None:
+    async with told(None, language="ru") as show:
+        messages = show.scene.telegram.chat(-1001234567890).messages
+        await eventually(lambda: len(show.scene.mail.mailbox) == 3)
+        await show.fire()
+        await show.scene.telegram.until(lambda: "AbnormalAPISpend" in messages[-1].text)
+        toast = await show.scene.press(messages[-1].id, "Взять")
+    shown = [text for one in messages for text in (one.text, *(version.text for version in one.edits))]
+    assert any("Робот отвечает через 3,4 с" in text for text in shown)
+    assert "неполадки voice-robot" in show.scene.mail.mailbox[0].subject
+    assert toast.text.startswith("Взято вами")
 
 
 async def test_the_story_can_be_told_again(tmp_path: Path) -> None:
