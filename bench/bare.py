@@ -1,4 +1,7 @@
-"""The floor: an aiohttp handler that parses the same JSON and answers 200. Prints its port."""
+"""The floor: an aiohttp handler that parses the same JSON and answers 200. Prints its port.
+
+On asyncio's own event loop, as aiohttp runs what is given to it; on uvloop, as the relay runs, if that is its argument.
+"""
 
 from __future__ import annotations
 
@@ -27,4 +30,4 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve())
+    (uvloop if sys.argv[1:] == ["uvloop"] else asyncio).run(serve())

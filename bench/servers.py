@@ -41,10 +41,10 @@ class Running:
 
 
 @asynccontextmanager
-async def bare_server() -> AsyncIterator[Running]:
+async def bare_server(*options: str) -> AsyncIterator[Running]:
     started = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.bare", cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "bench.bare", *options, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:

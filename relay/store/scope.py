@@ -158,13 +158,8 @@ def insert_rows(conn: Connection, table: Table, names: tuple[str, ...], rows: Se
     the driver as much as ten instructions of ours, one that is None or a flag many times that.
     """
     defaults = _defaults(table, names)
-    picked = _picker(
-        tuple(
-            index
-            for index, column in enumerate(zip(*rows, strict=True))
-            if any(value != defaults[index] for value in column)
-        )
-    )
+    columns = enumerate(zip(*rows, strict=True))
+    picked = _picker(tuple(index for index, column in columns if column.count(defaults[index]) < len(rows)))
     used, start, size = picked(names), 0, MOST_AT_ONCE
     while start < len(rows):
         while size > len(rows) - start:
