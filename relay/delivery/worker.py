@@ -205,6 +205,8 @@ def _state(post: PostRow, *, elsewhere: bool) -> planning.PostState:
 
 def _notice(due: Due, step: planning.Step, now: Millis) -> Notice:
     post = due.post
+    only_instead = post.quiet and step.silent  # it comes for another message: nothing happened since then
+    is_late = post.since is not None and now - post.since > LATE_AFTER and not only_instead
     remote = json.loads(post.remote) if post.remote else None
     if remote and remote.get("retry_revision", due.view.revision) != due.view.revision:
         remote.pop("retry_recipients", None)  # something newer goes to everybody
@@ -217,6 +219,6 @@ def _notice(due: Due, step: planning.Step, now: Millis) -> Notice:
         remote=remote,
         silent=step.silent,
         plain=post.plain,
-        late=post.since if post.since is not None and now - post.since > LATE_AFTER else None,
+        late=post.since if is_late else None,
         instead_of=post.instead_of,
     )

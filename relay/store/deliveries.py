@@ -151,9 +151,8 @@ def _look_again(conn: Connection, channels: Collection[str], now: Millis) -> Non
     """
     still = select(incidents.c.id).where(incidents.c.closed_at.is_(None))
     shown = (posts.c.channel.in_(channels), posts.c.state == "live", posts.c.remote.is_not(None))
-    conn.execute(
-        update(posts).where(*shown, posts.c.due_at.is_(None), posts.c.incident_id.in_(still)).values(due_at=now)
-    )
+    open_ones = (*shown, posts.c.since.is_(None), posts.c.incident_id.in_(still))
+    conn.execute(update(posts).where(*open_ones).values(due_at=now, since=now, rank=0))
     for channel in channels:
         forget_failure(conn, channel)
 

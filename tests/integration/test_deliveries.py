@@ -195,6 +195,23 @@ async def test_dead_letters_live_again_when_what_the_config_says_of_their_channe
         assert await state.kinds() == ["new"]
 
 
+async def test_what_a_channel_shows_of_open_incidents_is_looked_at_again_when_its_config_changes(opened: Open) -> None:
+    async with opened() as state:
+        await state.database.write(follow_config, {"chat": "1"}, state.clock())
+        await state.post(wire_alert("Open"), key="{}:open")
+        await state.post(wire_alert("Over"), key="{}:over")
+        await state.show()
+        await state.post(wire_alert("Over", firing=False, ends=state.clock()), key="{}:over")
+        await state.show()
+        await state.database.write(follow_config, {"chat": "1"}, state.clock())
+        assert await listed(state) == []
+        state.clock.advance(MINUTE)
+        await state.database.write(follow_config, {"chat": "2"}, state.clock())
+        assert [(one.since, one.state) for one in await listed(state)] == [(state.clock(), "pending")]
+        assert await state.show() == []
+        assert await listed(state) == []
+
+
 async def test_a_database_that_knew_no_digest_revives_nothing(opened: Open) -> None:
     async with opened() as state:
         await state.post(wire_alert())

@@ -439,3 +439,15 @@ async def test_a_digest_that_alone_can_no_longer_be_edited_holds_up_nothing_else
 def sent_alone(storm: Storm, number: int) -> Any:
     calls = storm.telegram.calls("sendMessage")
     return next(one for one in calls if f"node-{number:04}" in one.params["text"] and "torm" not in one.params["text"])
+
+
+async def test_a_message_that_only_replaces_another_is_not_called_late(storm: Storm) -> None:
+    storm.fires([100], at=1)
+    await storm.simulation.run(30)
+    storm.messages.clear()  # by hand
+    storm.at(40, storm.telegram.down)
+    storm.at(50, lambda: deliver(storm.state, [message(100, starts=START + 1000, summary="worse")]))
+    storm.at(1000, storm.telegram.up)
+    await storm.simulation.run(1100)
+    [anew] = storm.messages
+    assert ("worse" in anew.text, "shown late" in anew.text, anew.silent) == (True, False, True)
