@@ -212,6 +212,7 @@ REFUSALS = [
     ("message_not_found", ("gone", "post", True)),
     ("cant_update_message", ("gone", "post", True)),
     ("edit_window_closed", ("gone", "post", True)),
+    ("messages_tab_disabled", ("forbidden", "destination", True)),
     ("thread_not_found", ("gone", "post", True)),
     ("msg_too_long", ("too_large", "post", True)),
     ("msg_blocks_too_long", ("too_large", "post", True)),
