@@ -8,7 +8,7 @@ from typing import Protocol
 
 from relay.alerts import storable, texts_json
 from relay.clock import Millis
-from relay.ids import short_code
+from relay.ids import alert_code
 from relay.severity import SeverityMap
 from relay.store.database import Connection
 from relay.store.rows import AlertRow, EpisodeRow, IncidentRow, MembershipRow
@@ -142,7 +142,7 @@ class Acker:
             id=turn.new_id(),
             alertmanager=identity[0],
             fingerprint=identity[1],
-            code=short_code(*identity),
+            code=alert_code(*identity),
             labels=texts_json(found.labels),
             annotations=texts_json(found.annotations),
             severity=int(self._severities.of(found.labels)),

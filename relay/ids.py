@@ -54,6 +54,11 @@ def group_code(alertmanager: str, receiver: str, key_hash: str) -> str:
     return "g" + short_code(alertmanager, receiver, key_hash)
 
 
+def button_code(*parts: str) -> str:
+    """What a button names a thing by that nobody types: ten letters, which no two things of this world share."""
+    return short_code(*parts) + short_code(*parts, "once more")
+
+
 @lru_cache(maxsize=4096)
 def short_code(*parts: str) -> str:
     """Five letters that stand for the named thing: the same for the same parts, rarely shared by two (1 in 8 million)."""

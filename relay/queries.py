@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from relay.alertmanager import Alertmanager, AlertmanagerError, ListedAlert
 from relay.clock import MINUTE, Clock, Millis
-from relay.ids import short_code
+from relay.ids import alert_code
 from relay.matchers import Matcher
 from relay.notification import AlertState, AlertView
 from relay.routing import Router
@@ -44,7 +44,7 @@ class Found(NamedTuple):
 
     @property
     def code(self) -> str:
-        return short_code(self.alertmanager, self.fingerprint)
+        return alert_code(self.alertmanager, self.fingerprint)
 
     @property
     def acked_by(self) -> str | None:

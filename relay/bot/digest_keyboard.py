@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from relay.bot.keyboard import Row, base36
-from relay.ids import short_code
+from relay.ids import button_code
 from relay.notification_digest import DigestView
 from relay.rendering.translations import load_translations
 from relay.text import one_line
@@ -34,13 +34,13 @@ def digest_keyboard(language: str, *, silences: bool) -> Callable[[DigestView], 
 
 
 def digest_data(digest_id: int, action: str, code: str) -> str:
-    """What the button sends back: it names the digest and, by a code, what in it is meant; at most 22 bytes."""
+    """What the button sends back: it names the digest and, by a code, what in it is meant; at most 27 bytes."""
     return f"{action}:{base36(digest_id)}:{code}"
 
 
 def name_code(name: str) -> str:
-    return short_code("name", name)
+    return button_code("name", name)
 
 
 def label_code(label: str, value: str) -> str:
-    return short_code(f"label {label}", value)
+    return button_code(f"label {label}", value)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from relay.alerts import WebhookAlert, WebhookMessage, recognise
 from relay.clock import MINUTE, Millis
 from relay.config import Config
-from relay.ids import short_code
+from relay.ids import alert_code, group_code
 from relay.notification import AlertState, AlertView, Changes, IncidentView, Kind, Notice
 from relay.routing import Router
 from relay.severity import SeverityMap
@@ -89,7 +89,7 @@ def _alert(
 ) -> AlertView:
     starts_at = now if alert.starts_at is None else alert.starts_at
     return AlertView(
-        code=short_code(alertmanager, alert.fingerprint),
+        code=alert_code(alertmanager, alert.fingerprint),
         fingerprint=alert.fingerprint,
         labels=alert.labels,
         annotations=alert.annotations,
@@ -109,7 +109,7 @@ def _incident(message: WebhookMessage, alerts: Sequence[AlertView], now: Millis,
     key = hashlib.sha256(message.group_key.encode("utf-8", "replace")).hexdigest()
     return IncidentView(
         id=1,
-        code="g" + short_code(alertmanager, message.receiver_name, key),
+        code=group_code(alertmanager, message.receiver_name, key),
         alertmanager=alertmanager,
         receiver=message.receiver_name,
         group_labels=message.group_labels,

@@ -200,14 +200,14 @@ class Silencer:
         except AlertmanagerError as error:
             return name, (), error
 
-    async def find(self, code: str) -> Standing | None:
-        """By the code that we show or by Alertmanager's own id; None if no cluster has it.
+    async def find(self, code: str) -> list[Standing]:
+        """By the code that we show, which hardly ever two share, or by Alertmanager's own id; empty if no cluster has it.
 
         Raises `AlertmanagerError` if nobody can know that, as one does not answer.
         """
         standing, problems = await self.standing()
-        found = next((one for one in standing if code in (one.code, one.silence.id)), None)
-        if found is None and problems:
+        found = [one for one in standing if code in (one.code, one.silence.id)]
+        if not found and problems:
             raise problems[0]
         return found
 

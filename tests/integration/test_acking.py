@@ -94,8 +94,7 @@ async def test_giving_back_names_who_had_it(opened: Open) -> None:
         assert outcome.changed == 1
         view = (await state.show())[-1][2]
         assert view.acked == ()
-        known = await state.database.read(of_code, view.alerts[0].code)
-        assert known is not None
+        [known] = await state.database.read(of_code, view.alerts[0].code)
         events = await state.database.read(timeline, alert_ids=[known.id])
         assert [(event.kind, event.actor, event.detail) for event in events][-2:] == [
             ("acked", "anna", ""),

@@ -13,7 +13,7 @@ from relay.bot.desk import Desk
 from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Button, Request, Sorry, Tap
 from relay.clock import DAY, Millis
-from relay.ids import short_code
+from relay.ids import CODE_LENGTH, button_code
 from relay.notification import AlertState
 from relay.queries import Away, Filter, Found, Picture, parse_filter
 from relay.severity import Severity
@@ -27,7 +27,7 @@ PATIENCE = 0.7
 PER_PAGE = 8
 KEEP = 7 * DAY
 VIEW = "alerts"
-_ACTION = re.compile(r"([pn])([a-z]{5})?(\d{1,4})")
+_ACTION = re.compile(rf"([pn])([a-z]{{{2 * CODE_LENGTH}}})?(\d{{1,4}})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +157,7 @@ def group(found: Sequence[Found]) -> list[Group]:
 
 
 def _key(name: str) -> str:
-    return short_code("name", name)
+    return button_code("name", name)
 
 
 def _read(text: str, who: str, scope: frozenset[str] = frozenset()) -> Filter:

@@ -14,7 +14,7 @@ from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Button, Request
 from relay.clock import DAY, HOUR, MINUTE
 from relay.durations import format_duration
-from relay.ids import short_code
+from relay.ids import button_code
 from relay.matchers import format_matchers
 from relay.queries import Found, parse_filter
 from relay.silencing import Plan, Standing
@@ -169,7 +169,7 @@ def picks_of(found: Sequence[Found]) -> list[Pick]:
     for one in found:
         picks.setdefault((one.alertmanager, one.name), []).append(one)
     return [
-        Pick(alertmanager=alertmanager, name=name, key=short_code("pick", alertmanager, name), alerts=alerts)
+        Pick(alertmanager=alertmanager, name=name, key=button_code("pick", alertmanager, name), alerts=alerts)
         for (alertmanager, name), alerts in picks.items()
     ]
 

@@ -182,9 +182,15 @@ async def _find(desk: Desk, request: Request, code: str, example: str) -> Standi
             % {"what": what, "example": example}
         )
     found = await desk.silencer.find(code)
-    if found is None:
+    if not found:
         raise _no_silence(request, code)
-    return found
+    if len(found) > 1:
+        ids = ", ".join(f"{format_matchers(one.silence.matchers)} ({one.silence.id})" for one in found)
+        raise Sorry(
+            _("Several silences have the ID %(code)s: %(silences)s. Say which one by the ID in brackets.")
+            % {"code": code, "silences": ids}
+        )
+    return found[0]
 
 
 async def _get(desk: Desk, request: Request, alertmanager: str, silence_id: str) -> Standing:

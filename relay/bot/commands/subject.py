@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from relay.acking import Identity, Listed
@@ -13,13 +13,15 @@ from relay.bot.desk import Desk
 from relay.bot.keyboard import from_base36
 from relay.bot.values import Request, Sorry
 from relay.clock import Millis
-from relay.ids import CODE_LENGTH, short_code
+from relay.ids import CODE_LENGTH, alert_code
 from relay.notification import AlertState, AlertView, IncidentView
 from relay.store import subjects
-from relay.store.subjects import AlertIdentity
+from relay.store.subjects import RECENT, AlertIdentity, SharedCode
 from relay.text import one_line
 
-_CODE = re.compile(rf"g?[a-z]{{{CODE_LENGTH}}}")
+_GROUP = re.compile(rf"g[a-z]{{{CODE_LENGTH}}}")
+_CODE = re.compile(rf"g?[a-z]{{{CODE_LENGTH}}}|[0-9a-f]{{16}}")
+"""Of an alert, of a group; or Alertmanager's own of an alert, its fingerprint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +73,68 @@ async def find_subject(desk: Desk, request: Request, code: str, example: str) ->
             _("%(what)s is no ID of an alert. Messages show it, for example: %(example)s")
             % {"what": what, "example": example}
         )
-    found = await _known(desk, request, code) or await _listed(desk, request, code)
+    found = await (_group if _GROUP.fullmatch(code) else _alert)(desk, request, code)
     if found is None:
         raise Sorry(_("I know no alert %(code)s. /alerts shows what fires now.") % {"code": code})
     return found
 
 
-async def _known(desk: Desk, request: Request, code: str) -> Subject | None:
-    if len(code) > CODE_LENGTH:
+async def _group(desk: Desk, request: Request, code: str) -> Subject | None:
+    try:
         view = await desk.database.read(subjects.of_group, code, request.now, several=desk.several)
-        return Subject(view=view) if view else None
-    identity = await desk.database.read(subjects.of_code, code)
-    return await known_alert(desk, request, identity) if identity and identity.firing else None
+    except SharedCode:
+        _ = request.texts.gettext
+        raise Sorry(
+            _("Several groups have the ID %(code)s: use the buttons below the message, or the ID of one of its alerts.")
+            % {"code": code}
+        ) from None
+    return Subject(view=view) if view else None
+
+
+async def _alert(desk: Desk, request: Request, code: str) -> Subject | None:
+    """What fires or ended lately, here or in Alertmanager; else what we knew before. Never one of several.
+
+    Raises `AlertmanagerError` if there is none, and one that does not answer may list it.
+    """
+    known = {(one.alertmanager, one.fingerprint): one for one in await desk.database.read(subjects.of_code, code)}
+    fires = any(one.firing and one.incident_id is not None for one in known.values())
+    lists, troubles = _lists_in_hand(desk) if fires else await _lists(desk)
+    listed = {
+        (name, alert.fingerprint): alert
+        for name, alerts in lists.items()
+        for alert in alerts
+        if code in (alert_code(name, alert.fingerprint), alert.fingerprint)
+    }
+    fresh = {one for one, held in known.items() if held.firing or (held.ends_at or 0) >= request.now - RECENT}
+    meant = sorted(fresh | listed.keys() or known)
+    if len(meant) > 1:
+        names = {one: alert.labels.get("alertname", "") for one, alert in listed.items()}
+        names |= {one: held.name for one, held in known.items()}
+        raise _ask_which(request, code, [(names[one], *one) for one in meant])
+    if not meant:
+        if troubles:
+            raise troubles[0]
+        return None
+    [identity] = meant
+    held = known.get(identity)
+    subject = await known_alert(desk, request, held) if held is not None and (held.firing or not listed) else None
+    if subject is None and identity in listed:
+        return listed_subject(desk, request, identity[0], listed[identity], held)
+    return subject
+
+
+def _ask_which(request: Request, code: str, alerts: Iterable[tuple[str, str, str]]) -> Sorry:
+    """`alerts`: name, alertmanager, fingerprint. Of one fingerprint in several clusters each has a code of its own."""
+    _ = request.texts.gettext
+    by_code = len(code) != CODE_LENGTH
+    named = [
+        f"{one_line(name, 40)} ({alert_code(alertmanager, fingerprint) if by_code else fingerprint})"
+        for name, alertmanager, fingerprint in alerts
+    ]
+    return Sorry(
+        _("Several alerts have the ID %(code)s: %(alerts)s. Say which one by the ID in brackets.")
+        % {"code": code, "alerts": ", ".join(named)}
+    )
 
 
 async def known_alert(desk: Desk, request: Request, identity: AlertIdentity) -> Subject | None:
@@ -95,28 +147,22 @@ async def known_alert(desk: Desk, request: Request, identity: AlertIdentity) -> 
     return Subject(view=view) if view.alerts else None
 
 
-async def _listed(desk: Desk, request: Request, code: str) -> Subject | None:
-    """An alert that Alertmanager lists, or else the last that we knew of this code.
+Lists = tuple[Mapping[str, Sequence[ListedAlert]], Sequence[BaseException]]
+"""What each cluster lists, and what went wrong."""
 
-    Raises `AlertmanagerError` if there is neither, and one that does not answer may list it.
-    """
+
+def _lists_in_hand(desk: Desk) -> Lists:
+    """The last ones, for a code of which we know what it means: nobody has to wait for Alertmanager."""
+    return {name: one.latest.alerts for name, one in desk.clusters.items() if one.latest is not None}, ()
+
+
+async def _lists(desk: Desk) -> Lists:
     answers = await asyncio.gather(
         *(cluster.alerts_matching(()) for cluster in desk.clusters.values()), return_exceptions=True
     )
-    troubles: list[BaseException] = []
-    for name, listing in zip(desk.clusters, answers, strict=True):
-        if isinstance(listing, BaseException):
-            troubles.append(listing)
-            continue
-        alert = next((one for one in listing if short_code(name, one.fingerprint) == code), None)
-        if alert is not None:
-            held = await desk.database.read(subjects.of_fingerprint, name, alert.fingerprint)
-            return listed_subject(desk, request, name, alert, held)
-    identity = await desk.database.read(subjects.of_code, code)
-    found = await known_alert(desk, request, identity) if identity else None
-    if found is None and troubles:
-        raise troubles[0]
-    return found
+    said = dict(zip(desk.clusters, answers, strict=True))
+    troubles = [one for one in answers if isinstance(one, BaseException)]
+    return {name: one for name, one in said.items() if not isinstance(one, BaseException)}, troubles
 
 
 def listed_subject(
@@ -126,7 +172,7 @@ def listed_subject(
     starts_at = alert.starts_at if alert.starts_at is not None else request.now
     silenced = AlertState.SILENCED if alert.silenced_by else AlertState.FIRING
     view = AlertView(
-        code=short_code(alertmanager, alert.fingerprint),
+        code=alert_code(alertmanager, alert.fingerprint),
         fingerprint=alert.fingerprint,
         labels=alert.labels,
         annotations=alert.annotations,
