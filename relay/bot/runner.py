@@ -120,7 +120,7 @@ class TelegramBot:
 
     async def _announce(self) -> None:
         try:
-            await announce(self._bot, self._desk.people, self._desk.languages)
+            await announce(self._bot, self._desk)
         except Exception as error:  # noqa: BLE001  a menu is no reason not to answer
             self._log.warning("menus not announced", error=f"{type(error).__name__}: {error}")
 

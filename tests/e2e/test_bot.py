@@ -200,6 +200,13 @@ async def test_a_tap_that_cannot_be_looked_up_is_answered_and_its_button_not_cal
     assert (await bot.press(listing, "Refresh", VERA)).text == ""
 
 
+async def test_who_has_left_the_config_has_no_menu_of_a_role_any_more(bot: BotRelay) -> None:
+    await bot.telegram.until(lambda: f"chat:{BORIS}:ru" in bot.telegram.commands)
+    await bot.restart(users=[{"name": "anna", "telegram_id": ANNA, "role": "responder"}])
+    await bot.telegram.until(lambda: not [scope for scope in bot.telegram.commands if f"chat:{BORIS}" in scope])
+    assert f"chat:{ANNA}:" in bot.telegram.commands
+
+
 async def test_health_and_menus_know_the_bot(bot: BotRelay) -> None:
     assert (await bot.health())["bot"] == {"running": True, "username": "relay_bot", "last_error": None}
     await bot.telegram.until(lambda: f"chat:{BORIS}:ru" in bot.telegram.commands)
