@@ -18,9 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
+import asyncpg
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import Connection, select
 
 from relay import planning, retry
@@ -36,11 +44,22 @@ from relay.routing import RouteConfig
 from relay.store import schema
 from relay.store.database import Engine
 from relay.store.overview import overview
+from relay.store.postgres import PostgresEngine
 from relay.store.posts import Due, record_done, record_failure, record_progress
 from relay.store.retention import Retention
 from relay.store.subjects import of_group
 from relay.store.views import load_view
-from tests.state import APPENDING, LIVING, FakeClock, State, open_state, sqlite_engine, standing_of, wire_alert
+from tests.state import (
+    APPENDING,
+    LIVING,
+    FakeClock,
+    State,
+    open_state,
+    postgres_engine,
+    sqlite_engine,
+    standing_of,
+    wire_alert,
+)
 
 T = TypeVar("T")
 
@@ -88,14 +107,21 @@ class Shown:
 class StoreMachine(RuleBasedStateMachine):
     """One state, its surroundings, and what must never happen."""
 
+    def make_database(self) -> None:
+        """An empty one, with its tables."""
+        self.folder = tempfile.mkdtemp(prefix="relay-machine-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+        (Path(self.folder) / "relay.db").write_bytes(empty_database())
+
+    def drop_database(self) -> None:
+        shutil.rmtree(self.folder)
+
     def engine(self) -> Engine:
         return sqlite_engine(Path(self.folder))
 
     @initialize(has_api=st.booleans())
     def begin(self, has_api: bool) -> None:
         self.runner = asyncio.Runner()
-        self.folder = tempfile.mkdtemp(prefix="relay-machine-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
-        (Path(self.folder) / "relay.db").write_bytes(empty_database())
+        self.make_database()
         self.clock = FakeClock()
         self.has_api, self.lives = has_api, 0
         self.real = {name: Real() for name in SEVERITIES}
@@ -123,7 +149,7 @@ class StoreMachine(RuleBasedStateMachine):
         if hasattr(self, "runner"):
             self.run(self.stack.aclose())
             self.runner.close()
-            shutil.rmtree(self.folder)
+            self.drop_database()
 
     # -- the world -------------------------------------------------------------------------------------------------
 
@@ -399,3 +425,34 @@ TestStoreMachine.settings = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+def test_the_same_holds_on_postgresql(postgres_url: str) -> None:
+    """A few examples: the statements are the same, and here are all that SQLite does not refuse or locks otherwise."""
+    with asyncio.Runner() as runner:
+        runner.run(make_tables(postgres_url))
+
+    class OnPostgres(StoreMachine):
+        def make_database(self) -> None:
+            self.run(empty_tables(postgres_url))
+
+        def drop_database(self) -> None:
+            pass  # the next example empties it
+
+        def engine(self) -> Engine:
+            return PostgresEngine(postgres_url, prepare=lambda _: None)
+
+    run_state_machine_as_test(
+        OnPostgres, settings=settings(TestStoreMachine.settings, max_examples=3, stateful_step_count=30)
+    )
+
+
+async def make_tables(url: str) -> None:
+    async with open_state(postgres_engine(url)):
+        pass
+
+
+async def empty_tables(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(f"TRUNCATE {', '.join(schema.metadata.tables)}")
+    await connection.close()
