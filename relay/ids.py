@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from relay.clock import Clock, Millis
 
+LARGEST_ID = 2**63 - 1
 _ORIGIN: Millis = 1_577_836_800_000  # 2020-01-01; 41 bits of milliseconds last until 2089
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz"  # without l and o, which read as 1 and 0
 _PAIRS = tuple(second + first for first in _ALPHABET for second in _ALPHABET)

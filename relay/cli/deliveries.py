@@ -18,6 +18,7 @@ from relay.cli.output import complain, say
 from relay.cli.running import Refused, address_of, ask, base_url, listens, open_session
 from relay.clock import system_clock
 from relay.config import Config
+from relay.ids import LARGEST_ID
 
 if TYPE_CHECKING:
     import aiohttp
@@ -28,7 +29,7 @@ Found = Mapping[str, Any]
 """A delivery as `relay.server.deliveries` describes it."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print a list of JSON objects.")]
-Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="As `relay deliveries list` prints it.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID", help="As `relay deliveries list` prints it.")]
 
 
 class StateOption(StrEnum):
@@ -129,7 +130,7 @@ class _Resting:
         from relay.server.deliveries import describe_contents
         from relay.store.deliveries import show_delivery
 
-        found = await self._database.read(show_delivery, int(_checked(id_)))
+        found = await self._database.read(show_delivery, _number(id_))
         if found is None:
             raise Refused(f"there is no delivery {id_}, or it has arrived meanwhile")
         return describe_contents(found, self._types)
@@ -138,7 +139,7 @@ class _Resting:
         from relay.server.deliveries import describe
         from relay.store.deliveries import discard_delivery, retry_delivery
 
-        number = int(_checked(id_))
+        number = _number(id_)
         if what == "retry":
             found = await self._database.write(retry_delivery, number, system_clock())
         else:
@@ -146,6 +147,10 @@ class _Resting:
         if found is None:
             raise Refused(f"there is no delivery {id_}, or it has arrived meanwhile")
         return describe(found, self._types)
+
+
+def _number(id_: str) -> int:
+    return min(int(_checked(id_)), LARGEST_ID)
 
 
 def _checked(id_: str) -> str:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from relay import logs
 from relay.clock import Clock, to_iso
+from relay.ids import LARGEST_ID
 from relay.server.credentials import Credentials
 from relay.store.database import Database, StoreUnavailable
 from relay.store.deliveries import (
@@ -131,7 +132,7 @@ class Deliveries:
 
 
 def _id(request: web.Request) -> int:
-    return int(request.match_info["id"])
+    return min(int(request.match_info["id"]), LARGEST_ID)
 
 
 def _is_local(request: web.Request) -> bool:

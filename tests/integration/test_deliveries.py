@@ -256,7 +256,9 @@ async def test_whoever_may_post_webhooks_lists_and_mends(opened: Open) -> None:
         shown = await (await client.get(f"/api/deliveries/{dead}", headers=key)).json()
         assert (shown["names"], shown["open"]) == (["DiskFull"], True)
         assert (await client.get("/api/deliveries", params={"state": "lost"}, headers=key)).status == 400
-        assert (await client.post("/api/deliveries/4711/retry", headers=key)).status == 404
+        for nobody in ("4711", "9" * 19):  # the second is more than a database can hold
+            assert (await client.get(f"/api/deliveries/{nobody}", headers=key)).status == 404
+            assert (await client.post(f"/api/deliveries/{nobody}/retry", headers=key)).status == 404
         answer = await client.post(f"/api/deliveries/{dead}/retry", headers=key)
         assert ((await answer.json())["status"], resumed) == ("retried", ["chat"])
         assert await state.kinds() == ["new"]
@@ -364,3 +366,5 @@ async def test_the_command_takes_ids_only(tmp_path: Path) -> None:
         pass
     code, said = await run(tmp_path, "retry", "everything")
     assert (code, "is no id" in said) == (1, True)
+    code, said = await run(tmp_path, "retry", "9" * 19)  # more than a database can hold
+    assert (code, "there is no delivery 9999999999999999999" in said) == (1, True)
