@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.utils import parseaddr
@@ -15,8 +16,16 @@ from relay.sections import Secret, Section, problem, refuse
 Tls = Literal["starttls", "implicit", "opportunistic", "none"]
 
 
+def _host(text: str) -> str:
+    if "/" in text or re.fullmatch(r"[^:]*:[0-9]*", text):
+        raise ValueError("must be the server's name alone, such as smtp.example.org; its port has a key of its own")
+    return text
+
+
 def _mailbox(text: str) -> str:
     name, address = parseaddr(text)
+    if ";" in text.replace(name, ""):
+        raise ValueError("must be one mail address, or several with commas between them")
     try:
         parsed = Address(display_name=name, addr_spec=address)
     except (MessageError, ValueError, IndexError):
@@ -38,7 +47,7 @@ class SmtpConfig(Section):
 
     secrets: ClassVar[frozenset[str]] = frozenset({"password"})
 
-    host: Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
+    host: Annotated[str, Field(min_length=1, pattern=r"^\S+$"), AfterValidator(_host)]
     port: Annotated[int, Field(gt=0, le=65535)] = 587
     username: Annotated[str, Field(min_length=1)] | None = None
     """Absent: no authentication."""

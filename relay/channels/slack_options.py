@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from relay.channels.options import ChannelOptions, LimitOptions
 from relay.sections import Secret, SecretUrl, Section, Url
+
+
+def _bot_token(token: SecretStr) -> SecretStr:
+    if token.get_secret_value().startswith("xapp-"):
+        raise ValueError("is an app-level token; the bot's own, under OAuth & Permissions, begins with xoxb-")
+    return token
 
 
 class SlackConfig(Section):
@@ -15,7 +21,7 @@ class SlackConfig(Section):
 
     secrets: ClassVar[frozenset[str]] = frozenset({"bot_token"})
 
-    bot_token: Secret | None = None
+    bot_token: Annotated[Secret, AfterValidator(_bot_token)] | None = None
     """A bot token (`xoxb-…`) with `chat:write` and `files:write`; needed to edit messages."""
     api_url: Url = "https://slack.com/api/"
     """The Web API: Slack's own or a test double."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relay import logs
+from relay.channels import AppriseOptions
 from relay.cli.arguments import ConfigOption
 from relay.cli.output import say
 from relay.config import Config, ConfigError, Loaded, read
@@ -40,7 +41,7 @@ def check(
             say(str(one), "red")
         raise typer.Exit(1) from None
     logs.configure("warning", loaded.config.log.format, secrets=loaded.config.every_secret())
-    good = _check_templates(loaded)
+    good = _check_offline(loaded)
     if good:
         say(_summary(loaded), "green")
     if online:
@@ -49,15 +50,28 @@ def check(
         raise typer.Exit(1)
 
 
-def _check_templates(loaded: Loaded) -> bool:
+def _check_offline(loaded: Loaded) -> bool:
     from relay.cli.templates import template_problems
 
-    problems = list(template_problems(loaded))
+    problems = [*template_problems(loaded), *_unknown_services(loaded)]
     for problem in problems:
         say(problem, "red")
     for warning in loaded.warnings:
         say(f"warning: {warning}", "yellow")
     return not problems
+
+
+def _unknown_services(loaded: Loaded) -> Iterator[str]:
+    """Addresses that Apprise does not know, with which a start would fail. Only asked for: its import takes a second."""
+    for name, options in loaded.config.channels.items():
+        if isinstance(options, AppriseOptions):
+            from relay.channels.apprise import AppriseChannel
+            from relay.rendering import Renderer
+
+            try:
+                AppriseChannel(name=name, options=options, renderer=Renderer(loaded.config.templates))
+            except ValueError as error:
+                yield str(loaded.problem(("channels", name, "url"), str(error).removeprefix("url ")))
 
 
 def _summary(loaded: Loaded) -> str:

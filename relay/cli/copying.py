@@ -43,7 +43,7 @@ def _config(text: str) -> DatabaseConfig:
     except OSError as error:
         fail([f"{text[1:]}: {error.strerror}"])
     except ValidationError as error:
-        fail(f"{'' if text[0] == '@' else 'an address '}{one['msg']}" for one in error.errors(include_url=False))
+        fail(f"{'' if text.startswith('@') else 'an address '}{one['msg']}" for one in error.errors(include_url=False))
 
 
 async def _copy(there: DatabaseConfig, here: DatabaseConfig) -> None:

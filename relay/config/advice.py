@@ -7,6 +7,12 @@ from collections.abc import Iterator
 from relay.config.problems import KeyPath
 from relay.config.tree import Config
 
+_SELDOM = {
+    (465, "starttls"): "is starttls, but a server's port 465 usually speaks TLS from the first byte: implicit",
+    (587, "implicit"): "is implicit, but a server's port 587 usually begins in clear: starttls",
+}
+"""Ports and kinds of encryption that mostly wait for each other until the connection times out."""
+
 
 def advise(config: Config) -> Iterator[tuple[KeyPath, str]]:
     """Every warning as key path and message."""
@@ -26,6 +32,8 @@ def advise(config: Config) -> Iterator[tuple[KeyPath, str]]:
         )
     if config.smtp is not None and config.smtp.tls == "none" and config.smtp.password is not None:
         yield ("smtp", "tls"), "is none: the password travels readable; starttls or implicit protects it"
+    if config.smtp is not None and (config.smtp.port, config.smtp.tls) in _SELDOM:
+        yield ("smtp", "tls"), _SELDOM[config.smtp.port, config.smtp.tls]
     if not any(not route.matchers and not route.receiver and not route.alertmanager for route in config.routes):
         yield ("routes",), "no route takes everything: alerts that match none reach nobody; end with - channels: [NAME]"
     yield from _unreachable_routes(config)

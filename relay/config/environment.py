@@ -5,7 +5,8 @@ The names are the contract of `docs/reference/config.md`; errors name the variab
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from relay.config.problems import ConfigError, Document, KeyPath, Place, Problem
@@ -56,6 +57,9 @@ _WORDS: Mapping[str, str] = {
 }
 """What errors of the file's keys say here."""
 
+_ALIKE = 0.8
+"""How near is near: SMTP_PASSWORD to SMTP_PASS, but not ALERTMANAGER_VERSION of the stack to ALERTMANAGER_URL."""
+
 _CHANNELS = ("telegram", "slack", "email")
 _ROUTES: Sequence[tuple[list[str], tuple[str, ...], bool]] = (
     (['severity="critical"'], _CHANNELS, False),
@@ -81,6 +85,14 @@ def from_environment(environ: Mapping[str, str]) -> Document:
         so_far = f"no channel is configured, only {', '.join(given)}" if given else "nothing is configured"
         raise ConfigError([Problem(f"{so_far}. {_SHORTEST_WAYS}")])
     return run.document
+
+
+def misspelt(environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Variables that nobody reads and whose names are nearly those of others that are not set."""
+    unset = [name for name in sorted(VARIABLES) if not environ.get(name, "").strip()]
+    for name in sorted(environ.keys() - VARIABLES):
+        for meant in difflib.get_close_matches(name, unset, n=1, cutoff=_ALIKE):
+            yield Problem(f"is not read; did you mean {meant}?", name)
 
 
 def _incomplete(given: Mapping[str, str]) -> list[Problem]:
@@ -166,7 +178,7 @@ class _Environment:
         ]
 
     def _people(self) -> None:
-        admins = _parts(self._given.get("TELEGRAM_ADMIN_IDS", ""))
+        admins = list(dict.fromkeys(_parts(self._given.get("TELEGRAM_ADMIN_IDS", ""))))
         for index, telegram_id in enumerate(admins):
             self.document.places["users", index] = Place(variable="TELEGRAM_ADMIN_IDS")
             name = "admin" if len(admins) == 1 else f"admin-{telegram_id}"

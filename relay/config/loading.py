@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from relay.config.advice import advise
-from relay.config.environment import from_environment
+from relay.config.environment import from_environment, misspelt
 from relay.config.messages import NO_TYPE, message
 from relay.config.problems import ConfigError, Document, KeyPath, Problem
 from relay.config.tree import Config
@@ -61,8 +61,10 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Loaded:
         raise ConfigError(_problems(document, error)) from None
     if document.unusable:
         raise ConfigError(document.unusable.values())
-    warnings = tuple(document.problem(path, said) for path, said in advise(config))
-    return Loaded(config, source, warnings, document)
+    warnings = [document.problem(path, said) for path, said in advise(config)]
+    if source is None:
+        warnings += misspelt(environ)
+    return Loaded(config, source, tuple(warnings), document)
 
 
 def _problems(document: Document, error: ValidationError) -> Iterator[Problem]:

@@ -123,7 +123,7 @@ class _Reading:
                 merged.append(item)
                 continue
             if not isinstance(key, yaml.ScalarNode):
-                self._complain(key, path, "a key must be a text")
+                self._complain(key, path, "a key must be a text; put a value that begins with { or [ into quotes")
                 continue
             name, line = key.value, key.start_mark.line + 1
             if name in lines:

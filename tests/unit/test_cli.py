@@ -102,6 +102,22 @@ def test_check_finds_mistakes_in_templates(folder: Folder) -> None:
 # route
 
 
+@pytest.mark.expects_errors  # the library logs it, too
+def test_check_finds_an_address_that_apprise_does_not_know(folder: Folder) -> None:
+    folder.write(changed("type: telegram, chat_id: -100", "type: apprise, url: 'nosuch://hunter2'"))
+    result = relay("check")
+    assert result.exit_code == 1
+    assert "relay.yml:4: channels.chat.url: is no address that Apprise understands" in result.stdout
+    assert "hunter2" not in result.output
+
+
+def test_copying_from_nowhere_is_told(folder: Folder) -> None:
+    assert folder.path.is_dir()
+    result = relay("copy-database", "", "sqlite:///b.db")
+    assert result.exit_code == 1
+    assert "an address must be sqlite:///" in result.stderr
+
+
 def test_route_explains_each_route_in_order(folder: Folder) -> None:
     folder.write(ROUTED)
     result = relay("route", "severity=page", "alertname=Disk Full")

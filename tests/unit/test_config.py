@@ -255,6 +255,14 @@ def test_a_config_as_it_should_be_is_not_warned_about(folder: Folder) -> None:
             QUIET + "smtp: {host: a, from: a@example.org, username: a, password: b, tls: none}\n",
             "8: smtp.tls: is none: the password travels readable",
         ),
+        (
+            QUIET + "smtp: {host: a, from: a@example.org, port: 465, tls: starttls}\n",
+            "8: smtp.tls: is starttls, but a server's port 465 usually speaks TLS from the first byte: implicit",
+        ),
+        (
+            QUIET + "smtp: {host: a, from: a@example.org, port: 587, tls: implicit}\n",
+            "8: smtp.tls: is implicit, but a server's port 587 usually begins in clear: starttls",
+        ),
     ],
 )
 def test_a_doubtful_config_is_warned_about(folder: Folder, text: str, beginning: str) -> None:

@@ -188,6 +188,10 @@ def test_nothing_configured_tells_the_shortest_ways() -> None:
         (TOKEN | EMAIL | {"SMTP_PORT": "x"}, ["SMTP_PORT: must be a whole number"]),
         (TOKEN | EMAIL | {"SMTP_TLS": "ssl"}, ["SMTP_TLS: must be 'starttls', 'implicit', 'opportunistic' or 'none'"]),
         (TOKEN | {**EMAIL, "ALERT_EMAIL": "me"}, ["ALERT_EMAIL: must be a mail address such as"]),
+        (
+            TOKEN | {**EMAIL, "ALERT_EMAIL": "a@b.example;c@d.example"},
+            ["ALERT_EMAIL: must be one mail address, or several with commas between them"],
+        ),
         (TOKEN | SLACK | {"RELAY_TIMEZONE": "Mars"}, ["RELAY_TIMEZONE: 'Mars' is no IANA time zone"]),
         (TOKEN | SLACK | {"RELAY_LANGUAGE": "xx"}, ["RELAY_LANGUAGE: must be 'en' or 'ru'"]),
         (TOKEN | SLACK | {"ALERTMANAGER_URL": "am:9093"}, ["ALERTMANAGER_URL: must be an address such as"]),
@@ -234,6 +238,24 @@ def test_warnings_name_the_variable_where_there_is_one() -> None:
         "RELAY_PUBLIC_URL",
         "ALERTMANAGER_URL",
     ]
+
+
+def test_a_variable_that_is_nearly_another_is_warned_about() -> None:
+    good = TOKEN | SLACK | {"ALERTMANAGER_URL": "http://am:9093"}
+    of_the_stack = ("ALERTMANAGER_EXTERNAL_URL", "ALERTMANAGER_VERSION", "POSTGRES_PASSWORD", "COMPOSE_FILE")
+    of_kubernetes = ("RELAY_PORT", "RELAY_SERVICE_HOST", "RELAY_PORT_8080_TCP_ADDR")
+    assert read(None, good | dict.fromkeys((*of_the_stack, *of_kubernetes, "RELAY_HEALTH_URL"), "x")).warnings == ()
+    mistakes = {"RELAY_TIMEZON": "UTC", "RELAY_LANG": "ru", "SMTP_PASSWORD": "hunter2", "RELAY_CONFIG": ""}
+    assert [str(one) for one in read(None, good | mistakes).warnings] == [
+        "RELAY_LANG: is not read; did you mean RELAY_LANGUAGE?",
+        "RELAY_TIMEZON: is not read; did you mean RELAY_TIMEZONE?",
+        "SMTP_PASSWORD: is not read; did you mean SMTP_PASS?",
+    ]
+
+
+def test_an_admin_may_be_named_twice() -> None:
+    config = load(None, TOKEN | TELEGRAM | {"TELEGRAM_ADMIN_IDS": "1, 2,1"})
+    assert [user.telegram_id for user in config.users] == [1, 2]
 
 
 def test_every_variable_is_in_the_reference() -> None:

@@ -194,6 +194,22 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
             "9: channels.sms.headers: 'a b' is no name of an HTTP header",
         ],
     ),
+    "a host with its port": (
+        BASE + "smtp: {host: 'mail:587', from: a@example.org}\n",
+        ["7: smtp.host: must be the server's name alone, such as smtp.example.org; its port"],
+    ),
+    "an address for a host": (
+        BASE + "smtp: {host: 'smtp://mail', from: a@example.org}\n",
+        ["7: smtp.host: must be the server's name alone"],
+    ),
+    "a token of Slack's that no bot has": (
+        BASE + "slack: {bot_token: xapp-marker}\n",
+        ["7: slack.bot_token: is an app-level token; the bot's own, under OAuth & Permissions, begins with xoxb-"],
+    ),
+    "a template without quotes": (
+        changed("chat_id: -100}", "chat_id: -100, title: {{ labels.x }}}"),
+        ["4: channels.chat.title: a key must be a text; put a value that begins with {"],
+    ),
     "a tag": (
         BASE + "log: {level: !vault x}\n",
         ["7: log.level: tags are not supported; put a text that begins with !"],
