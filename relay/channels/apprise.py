@@ -156,7 +156,7 @@ class AppriseChannel:
 
     def _loaded(self) -> Any:
         if _apprise is None:
-            raise ValueError("type apprise needs the extra: pip install 'alertmanager-relay[apprise]'")
+            raise ValueError("type apprise needs the extra: pip install '.[apprise]' in a checkout")
         service = _apprise.Apprise()
         if not service.add(self._address):
             raise ValueError("url is no address that Apprise understands (https://appriseit.com/services)")
