@@ -12,11 +12,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    model_validator,
+)
 from pydantic_core import to_json
 
 from relay.clock import Millis
 
+MOST = 1_000_000_000
+"""More than that are as many: Go's 64 bits without a sign are no number for a database."""
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -94,6 +105,12 @@ RawText = Annotated[str, BeforeValidator(_raw_text)]
 Text = Annotated[str, PlainValidator(read_text)]
 Texts = Annotated[dict[str, str], PlainValidator(read_texts)]
 Time = Annotated[Millis | None, PlainValidator(parse_time)]
+Count = Annotated[
+    int,
+    BeforeValidator(lambda value: 0 if value is None else value),
+    Field(ge=0),
+    AfterValidator(lambda count: min(count, MOST)),
+]
 
 
 class _Wire(BaseModel):
@@ -133,9 +150,7 @@ class WebhookEnvelope(_Wire):
     route_labels: Texts = Field(default_factory=dict, validation_alias=AliasChoices("routeLabels", "route_labels"))
     external_url: Text = Field(default="", validation_alias=AliasChoices("externalURL", "external_url"))
     notification_reason: Text = ""
-    truncated_alerts: Annotated[int, Field(ge=0)] = Field(
-        default=0, validation_alias=AliasChoices("truncatedAlerts", "truncated_alerts")
-    )
+    truncated_alerts: Count = Field(default=0, validation_alias=AliasChoices("truncatedAlerts", "truncated_alerts"))
     version: Literal["4"]
 
     @property

@@ -253,6 +253,13 @@ async def test_the_third_start_within_half_an_hour_is_flapping_and_only_edited(o
         assert not shown[-1][2].alerts[0].flapping
 
 
+@pytest.mark.parametrize("count", [2**31, 2**64 - 1, 10**30])
+async def test_a_count_of_cut_alerts_beyond_all_measure_is_stored_as_large(opened: Open, count: int) -> None:
+    async with opened() as state:
+        await state.post(wire_alert(), truncatedAlerts=count)
+        assert (await state.show())[-1][2].truncated == 1_000_000_000
+
+
 async def test_a_truncated_group_stays_open_until_nothing_is_cut(opened: Open) -> None:
     async with opened() as state:
         await state.post(wire_alert(severity="warning"), truncatedAlerts=7)

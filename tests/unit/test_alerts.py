@@ -116,6 +116,10 @@ def test_a_message_of_2019_reads_without_fingerprint_and_truncation() -> None:
     assert (message.truncated_alerts, message.receiver, message.group_labels) == (0, "", {})
 
 
+def test_no_count_of_cut_alerts_is_none() -> None:
+    assert WebhookMessage.model_validate(body(truncatedAlerts=None)).truncated_alerts == 0
+
+
 def test_unknown_fields_are_ignored() -> None:
     assert WebhookMessage.model_validate(body(anything={"new": 1})).group_key
 
