@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -14,9 +15,15 @@ Language = Literal["en", "ru"]
 
 
 def _known_zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in _zones():
         raise ValueError(f"{name!r} is no IANA time zone such as Europe/Moscow or UTC")
     return name
+
+
+@functools.cache
+def _zones() -> frozenset[str]:
+    """Looks through hundreds of files: once for all channels, not for each."""
+    return frozenset(available_timezones())
 
 
 Timezone = Annotated[str, AfterValidator(_known_zone)]

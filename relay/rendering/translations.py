@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gettext
 from io import BytesIO
 from pathlib import Path
@@ -12,8 +13,9 @@ from babel.messages.pofile import read_po
 LOCALE = Path(__file__).parent.parent / "locale"
 
 
+@functools.cache
 def load_translations(language: str) -> gettext.NullTranslations:
-    """The texts of a language (`en`, `ru`); one without a catalogue gets the English ones.
+    """The texts of a language (`en`, `ru`), read once; one without a catalogue gets the English ones.
 
     Read from the `.po` file itself, so that no compiled twin can be out of date or be missing from a wheel.
     """
