@@ -264,6 +264,10 @@ def check_make(words: list[str]) -> None:
     assert {word for word in words if "=" not in word} <= targets
 
 
+VALUED = ("--volume", "--entrypoint", "--since", "--tail")
+"""Options of compose whose value is a word of its own."""
+
+
 def without(options: Sequence[str], words: list[str]) -> list[str]:
     """The words but for these options with their values."""
     return [
@@ -275,10 +279,8 @@ def check_compose(words: list[str]) -> None:
     while words[0] == "-f":
         assert (ROOT / words[1]).is_file(), words[1]
         words = words[2:]
-    command, rest = words[0], [word for word in without(("--volume", "--entrypoint"), words[1:]) if word[0] != "-"]
+    command, rest = words[0], [word for word in without(VALUED, words[1:]) if word[0] != "-"]
     assert command in COMPOSE_COMMANDS
-    if command == "logs" and "--since" in words:
-        rest.remove(words[words.index("--since") + 1])
     services = [rest[0].partition(":")[0]] if command in {"exec", "run", "cp"} else rest
     assert set(services) <= SERVICES
     if command == "exec" and rest[1] == "relay":
