@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,6 +93,13 @@ def test_the_plain_manifest_is_what_kubernetes_takes_and_runs_the_relay_as_the_c
 def test_the_chart_refuses_what_cannot_work(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ChartRefused, match=said):
         render(CHART, values)
+
+
+def test_what_the_operator_scrapes_is_called_as_the_rules_call_it() -> None:
+    [endpoint] = render(CHART, EVERYTHING)["ServiceMonitor"]["spec"]["endpoints"]
+    rules = (ROOT / "prometheus" / "rules" / "relay.yml").read_text()
+    [job] = set(re.findall(r'job="(\w+)"', rules))
+    assert {"targetLabel": "job", "replacement": job} in endpoint["relabelings"]
 
 
 def test_one_relay_needs_no_budget_for_disruptions() -> None:
