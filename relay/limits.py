@@ -77,6 +77,10 @@ class Limiter:
                 self._taken.append((now, ticket))
                 return
 
+    def recall(self, times: Iterable[float]) -> None:
+        """Counts messages that somebody else has sent, then."""
+        self._taken = deque(sorted([*self._taken, *((at, next(self._ids)) for at in times)]))
+
     def pause(self, until: float) -> None:
         """The platform told us to wait; never shortens a longer pause."""
         self._paused_until = max(self._paused_until, until)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay.limits import Limiter
@@ -29,6 +30,11 @@ class Budget:
     def settle(self, tickets: tuple[int, int], now: float) -> None:
         self.destination.settle(tickets[0], now)
         self.account.settle(tickets[1], now)
+
+    def recall(self, times: Sequence[float]) -> None:
+        """Counts what another relay has sent, or this one before it was started anew."""
+        self.destination.recall(times)
+        self.account.recall(times)
 
     def pause(self, until: float) -> None:
         """The platform told the bot to wait with this destination."""

@@ -14,6 +14,7 @@ from relay.delivery.digest import Digests
 from relay.delivery.pauses import Pauses
 from relay.notification import Channel, Content, DeliveryError, IncidentView, Kind, Notice, Sent
 from relay.store.database import StoreUnavailable
+from relay.store.destinations import recent_calls
 from relay.store.digests import look
 from relay.store.leases import Lease, LeaseLost
 from relay.store.posts import Due, Idle, record_done
@@ -40,6 +41,7 @@ class Worker:
         self._woken = asyncio.Event()
         self.pauses = Pauses()
         self.turned_at = around.monotonic()  # when the last turn began: a worker that stands still shows here
+        self._epoch: int | None = None  # of the lease that we had last
         self._books = Bookkeeper(around)
         self._digests = Digests(self.channels, budget, self.pauses, around, self._serve)
         self._log = logs.get("delivery")
@@ -87,6 +89,8 @@ class Worker:
         if lease is None or not free:
             await self._pause(1.0 if free else min(self.pauses.wait(self.channels, now), LOOK_EVERY))
             return
+        if lease.epoch != self._epoch:
+            await self._recall(lease)
         seen = await self._around.database.read(
             look,
             free,
@@ -103,6 +107,13 @@ class Worker:
                 await self._serve(seen.due, lease, self._digests.kept(seen))
         if isinstance(seen.due, Idle):
             await self._rest(seen.due)
+
+    async def _recall(self, lease: Lease) -> None:
+        """Somebody else had the lease before, and the platform counts what they have sent."""
+        now = self._around.clock()
+        calls = await self._around.database.read(recent_calls, list(self.channels), now)
+        self.budget.recall([self._around.monotonic() - (now - at) / SECOND for at in calls])
+        self._epoch = lease.epoch
 
     async def _rest(self, idle: Idle) -> None:
         wait = LOOK_EVERY if idle.until is None else (idle.until - self._around.clock()) / SECOND

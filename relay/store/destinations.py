@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from relay.clock import Millis
+from relay.clock import MINUTE, Millis
 from relay.notification import DeliveryError
 from relay.store.schema import destinations
 
@@ -18,11 +19,15 @@ _WELL: Mapping[str, Any] = {
     "reason": "",
     "detail": "",
 }
+CALLS_FOR: Millis = MINUTE
+"""The longest window of a limit."""
+MOST_CALLS = 60
+"""More than any platform allows in that time of its own."""
 
 
 def record_success(conn: Connection, channel: str, now: Millis) -> None:
     """The channel's far side took something: whatever it said before is over."""
-    _save(conn, channel, {"succeeded_at": now, **_WELL})
+    _save(conn, channel, {"succeeded_at": now, **_WELL}, called_at=now)
 
 
 def forget_failure(conn: Connection, channel: str) -> None:
@@ -43,7 +48,17 @@ def record_refusal(conn: Connection, channel: str, now: Millis, error: DeliveryE
     if pauses_channel(error):
         values["paused_since"] = func.coalesce(destinations.c.paused_since, now)
         values["permanent"] = error.permanent
-    _save(conn, channel, values)
+    _save(conn, channel, values, called_at=now)
+
+
+def recent_calls(conn: Connection, channels: Collection[str], now: Millis) -> list[Millis]:
+    """When these channels were sent something lately, by whichever relay."""
+    kept = select(destinations.c.calls).where(destinations.c.key.in_(list(channels)))
+    return sorted(at for calls in conn.execute(kept).scalars() for at in _recent(calls, now))
+
+
+def _recent(calls: str, now: Millis) -> list[Millis]:
+    return [at for at in json.loads(calls or "[]") if now - CALLS_FOR < at <= now]
 
 
 def pauses_channel(error: DeliveryError) -> bool:
@@ -62,7 +77,11 @@ def moves(conn: Connection) -> dict[str, str]:
     return {row.key: row.moved_to for row in rows if row.moved_to}
 
 
-def _save(conn: Connection, key: str, values: dict[str, Any]) -> None:
-    if conn.execute(select(destinations.c.key).where(destinations.c.key == key)).first() is None:
+def _save(conn: Connection, key: str, values: dict[str, Any], *, called_at: Millis | None = None) -> None:
+    known = conn.execute(select(destinations.c.calls).where(destinations.c.key == key)).first()
+    if known is None:
         conn.execute(insert(destinations).values(key=key))
+    if called_at is not None:
+        earlier = _recent(known.calls, called_at) if known is not None else []
+        values["calls"] = json.dumps([*earlier, called_at][-MOST_CALLS:])
     conn.execute(update(destinations).where(destinations.c.key == key).values(**values))

@@ -223,6 +223,7 @@ destinations = Table(
     _time("paused_since"),  # takes nothing since then
     _flag("permanent"),  # and says that it never will
     _text("config"),  # a digest of what the config says of the channel
+    _text("calls"),  # JSON list: when it was sent something within the last minute
 )
 
 beats = Table(  # the last watchdog alert of each Alertmanager

@@ -118,3 +118,11 @@ def sent(limiter: Limiter, now: float) -> int:
 def test_of_several_limits_of_one_length_the_strictest_holds() -> None:
     assert strictest([(20, 60.0), (1, 1.0), (10, 60.0), (5, 1.0)]) == ((1, 1.0), (10, 60.0))
     assert strictest([]) == ()
+
+
+def test_what_somebody_else_has_sent_counts_from_then() -> None:
+    limiter = Limiter(GROUP)
+    limiter.take(100.0)
+    limiter.recall([float(second) for second in range(60, 79)])
+    assert limiter.delay(101.0) == 19.0  # until the first of twenty is a minute old
+    assert limiter.delay(120.0) == 0
