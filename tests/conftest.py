@@ -6,9 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import CodeType
+from typing import Any
 
 import pytest
 
+from relay.rendering.sandbox import BoundedEnvironment
 from tests import programs, recorded
 from tests.error_logs import ErrorLogs
 from tests.programs import AlertmanagerProgram
@@ -55,6 +58,22 @@ def own_logging() -> Iterator[None]:
     root.handlers[:], level, own_level = before
     root.setLevel(level)
     own.setLevel(own_level)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def templates_compiled_once() -> Iterator[None]:
+    """Tests have renderers of their own, each of which would compile the same templates: tens of milliseconds for each."""
+    compiled: dict[tuple[Any, ...], CodeType] = {}
+
+    def compile_once(self: BoundedEnvironment, source: str, *names: Any) -> CodeType:
+        key = (self.autoescape, source, *names)
+        if key not in compiled:
+            compiled[key] = super(BoundedEnvironment, self).compile(source, *names)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BoundedEnvironment, "compile", compile_once)
+        yield
 
 
 @pytest.fixture(params=programs.alertmanager_names())
