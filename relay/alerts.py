@@ -6,6 +6,7 @@ ignored, missing ones tolerated, the receiver's name arrives regex-quoted, a fir
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ from relay.clock import Millis
 
 MOST = 1_000_000_000
 """More than that are as many: Go's 64 bits without a sign are no number for a database."""
+LONGEST_NAME = 500
+"""Characters of what an index holds: PostgreSQL takes 2,700 bytes there."""
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -130,7 +133,7 @@ class WebhookAlert(_Wire):
 
     @model_validator(mode="after")
     def _complete(self) -> WebhookAlert:
-        if not self.fingerprint:  # absent in messages of 2019
+        if not 0 < len(self.fingerprint) <= LONGEST_NAME:  # absent in messages of 2019; Alertmanager's have 16 digits
             object.__setattr__(self, "fingerprint", fingerprint_of(self.labels))
         return self
 
@@ -156,7 +159,10 @@ class WebhookEnvelope(_Wire):
     @property
     def receiver_name(self) -> str:
         """The receiver as configured: Alertmanager sends `regexp.QuoteMeta` of it (`template/template.go` Data)."""
-        return _QUOTED.sub(r"\1", self.receiver) if "\\" in self.receiver else self.receiver
+        name = _QUOTED.sub(r"\1", self.receiver) if "\\" in self.receiver else self.receiver
+        if len(name) <= LONGEST_NAME:
+            return name
+        return f"{name[:LONGEST_NAME]}…{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 class WebhookMessage(WebhookEnvelope):

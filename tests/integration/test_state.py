@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import string
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -258,6 +260,23 @@ async def test_a_count_of_cut_alerts_beyond_all_measure_is_stored_as_large(opene
     async with opened() as state:
         await state.post(wire_alert(), truncatedAlerts=count)
         assert (await state.show())[-1][2].truncated == 1_000_000_000
+
+
+@pytest.mark.parametrize("place", ["fingerprint", "generatorURL", "receiver", "groupKey", "externalURL"])
+async def test_a_text_longer_than_any_index_takes_is_stored(opened: Open, place: str) -> None:
+    """Random, since PostgreSQL would compress another: it is refused for ever if it is too long for an index."""
+    long = "".join(random.Random(1).choices(string.ascii_letters, k=20_000))
+    alert = wire_alert()
+    message = {}
+    if place in alert:
+        alert[place] = long
+    else:
+        message[place] = long
+    async with opened() as state:
+        await state.post(alert, **message)
+        assert await state.kinds() == ["new"]
+        await state.post({**alert, "status": "resolved", "endsAt": "2026-09-21T14:13:25Z"}, **message)
+        assert not (await state.show())[-1][2].open
 
 
 async def test_a_truncated_group_stays_open_until_nothing_is_cut(opened: Open) -> None:

@@ -116,6 +116,12 @@ def test_a_message_of_2019_reads_without_fingerprint_and_truncation() -> None:
     assert (message.truncated_alerts, message.receiver, message.group_labels) == (0, "", {})
 
 
+def test_two_receivers_with_names_without_end_stay_two() -> None:
+    first, second = (WebhookMessage.model_validate(body(receiver="r" * 5000 + end)).receiver_name for end in "12")
+    assert first != second
+    assert max(len(first), len(second)) < 600
+
+
 def test_no_count_of_cut_alerts_is_none() -> None:
     assert WebhookMessage.model_validate(body(truncatedAlerts=None)).truncated_alerts == 0
 
