@@ -26,7 +26,8 @@ ODD_TEXTS = st.one_of(
     ),
     st.sampled_from(["2026-13-40T99:99:99Z", "9999-12-31T23:59:59Z", "-1", "1e309", "null"]),
 )
-SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), ODD_TEXTS)
+ODD_NUMBERS = st.sampled_from([2**31, 2**63, -(2**63) - 1, 10**30])
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), ODD_NUMBERS, st.floats(), ODD_TEXTS)
 VALUES = st.recursive(
     SCALARS, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(ODD_TEXTS, inner, max_size=3))
 )
