@@ -55,6 +55,7 @@ def failure_of(error: DeliveryError, decision: Decision, notice: Notice, now: Mi
         reason="expired" if decision.expired else error.reason,
         detail=f"waited for max_age; last: {error.reason}: {error.detail}" if decision.expired else error.detail,
         due_at=None if decision.dead else now + (decision.post_wait or 0),
+        revision=None if decision.expired else notice.view.revision,
         plain=decision.plain,
         forget=decision.forget or moved,
     )

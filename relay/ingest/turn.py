@@ -28,6 +28,7 @@ class Turn:
         self._revisions: dict[int, int] = {}
         self._rings: dict[int, dict[str, int]] = {}  # incident -> channel -> rank
         self._wanted: dict[int, set[str]] = {}  # incident -> channels that what joined or fired goes to
+        self._over: set[int] = set()  # incidents that this turn has closed
         self.moved = False  # something began, ended, joined or left: more than its words changed
 
     @property
@@ -102,6 +103,7 @@ class Turn:
         if incident.closed_at is None and incident.firing == 0 and incident.truncated == 0:
             self.bump(incident)
             incident.closed_at = self.now
+            self._over.add(incident.id)
             self.record("closed", incident=incident)
 
     # -- alerts ----------------------------------------------------------------------------------------------------
@@ -260,7 +262,7 @@ class Turn:
             posts = self.scope.of_incident.setdefault(incident_id, [])
             self._create_posts(incident_id, posts)
             for post in posts:
-                self._make_due(post, rings.get(post.channel))
+                self._make_due(post, rings.get(post.channel), over=incident_id in self._over)
                 woken.add(post.channel)
         return woken
 
@@ -274,9 +276,11 @@ class Turn:
                 post = PostRow(id=self.new_id(), incident_id=incident_id, channel=channel, created_at=self.now)
                 posts.append(self.scope.posts.add(post))
 
-    def _make_due(self, post: PostRow, ring: int | None) -> None:
+    def _make_due(self, post: PostRow, ring: int | None, *, over: bool) -> None:
         if post.state == "dead":
-            if ring is None:
+            # a message that stands there must not say for ever that something fires
+            ends = over and post.remote is not None and post.reason != "channel_removed"
+            if ring is None and not ends:
                 return
             post.state, post.attempts, post.reason, post.detail, post.due_at = "live", 0, "", "", None
         if post.due_at is None or post.since is None:  # at rest, or waiting for a time when only lesser news was due

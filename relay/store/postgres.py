@@ -53,6 +53,7 @@ class PostgresEngine:
         self._url = url
         self._prepare = prepare
         self._engine: AsyncEngine | None = None
+        self._reader: AsyncEngine | None = None
 
     async def open(self) -> None:
         setup = create_async_engine(
@@ -69,6 +70,7 @@ class PostgresEngine:
             max_overflow=0,
             pool_timeout=10,
         )
+        self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")  # all of one moment
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         for left in reversed(range(RETRIES + 1)):
@@ -85,12 +87,12 @@ class PostgresEngine:
         raise AssertionError("unreachable")
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        return await self._transact(self._engine, work)
+        return await self._transact(self._reader, work)
 
     async def close(self) -> None:
         if self._engine is not None:
             await self._engine.dispose()
-            self._engine = None
+            self._engine = self._reader = None
 
     async def _transact(self, engine: AsyncEngine | None, work: Callable[[Connection], T]) -> T:
         assert engine is not None

@@ -176,22 +176,31 @@ class Failure:
     reason: str
     detail: str
     due_at: Millis | None  # None: dead
+    revision: int | None = None  # dead only as of that: what has changed since gets a try of its own
     plain: bool = False
     forget: bool = False
 
 
 def record_failure(conn: Connection, post_id: int, failure: Failure, lease: Lease | None) -> None:
+    if failure.due_at is None:
+        hold_groups(conn, [post_id])
     check(conn, lease)
     values: dict[str, Any] = {
         "reason": failure.reason,
         "detail": failure.detail[:1000],
-        "due_at": failure.due_at,
         "attempts": posts.c.attempts + 1,
     }
-    if failure.due_at is None:
-        values["state"] = "dead"
+    if failure.due_at is not None:
+        values["due_at"] = failure.due_at
+    elif failure.revision is None or not _has_changed(conn, post_id, failure.revision):
+        values |= {"due_at": None, "state": "dead"}
     if failure.plain:
         values["plain"] = True
     if failure.forget:
         values |= _ANEW
     conn.execute(update(posts).where(posts.c.id == post_id).values(**values))
+
+
+def _has_changed(conn: Connection, post_id: int, revision: int) -> bool:
+    since = select(posts.c.id).where(posts.c.id == post_id, newest_revision() > revision)
+    return conn.execute(since).first() is not None

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from relay.app.timers import route_anew
 from relay.clock import HOUR, MINUTE
@@ -16,6 +16,7 @@ from relay.routing import RouteConfig, Router
 from relay.severity import Severity, SeverityMap
 from relay.store.database import Connection, StoreUnavailable
 from relay.store.held import held_alerts, open_incidents
+from relay.store.posts import Due, Failure, record_failure
 from relay.store.sqlite import SqliteEngine
 from relay.store.subjects import of_group
 from tests.state import LIVING, State, open_state, sqlite_engine, wire_alert
@@ -200,6 +201,45 @@ async def test_a_listing_that_is_older_than_a_late_message_does_not_confirm_it(t
         reported = {held.id: Reported()}
         await state.database.write(state.reconciler.apply, reported=reported, gone=(), listed_before=asked_at)
         assert await state.kinds() == ["edit"]
+
+
+async def give_up(state: State, due: Due | None, **values: Any) -> None:
+    """The destination refuses this for good."""
+    assert due is not None
+    failure = Failure(reason="rejected", detail="no", due_at=None, **values)
+    await state.database.write(record_failure, due.post.id, failure, None)
+
+
+async def test_the_end_is_shown_where_a_message_stands_although_a_change_of_it_was_given_up(tmp_path: Path) -> None:
+    async with open_state(sqlite_engine(tmp_path)) as state:
+        one, two = wire_alert(instance="db-1", severity="warning"), wire_alert(instance="db-2", severity="warning")
+        await state.post(one, two)
+        await state.show()
+        await state.post(one, wire_alert(instance="db-2", severity="warning", firing=False, ends=state.clock()))
+        await give_up(state, await state.due())
+        assert await state.show() == []
+        await state.post(wire_alert(instance="db-1", severity="warning", firing=False, ends=state.clock()))
+        [(_, step, view)] = await state.show()
+        assert (step.kind, view.open) == ("edit", False)
+
+
+async def test_the_end_of_what_was_never_shown_wakes_no_dead_letter(tmp_path: Path) -> None:
+    async with open_state(sqlite_engine(tmp_path)) as state:
+        await state.post(wire_alert())
+        await give_up(state, await state.due())
+        await state.post(wire_alert(firing=False, ends=state.clock()))
+        assert await state.show() == []
+
+
+async def test_what_changed_while_a_message_was_refused_for_good_gets_a_try_of_its_own(tmp_path: Path) -> None:
+    async with open_state(sqlite_engine(tmp_path)) as state:
+        await state.post(wire_alert(instance="db-1"))
+        due = await state.due()
+        assert due is not None
+        await state.post(wire_alert(instance="db-1"), wire_alert(instance="db-2"))
+        await give_up(state, due, revision=due.view.revision)
+        [(_, step, view)] = await state.show()
+        assert (step.kind, len(view.firing)) == ("new", 2)
 
 
 class Stumbling(SqliteEngine):

@@ -11,10 +11,12 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy import Connection
+from sqlalchemy.util import await_only
 
 from relay.clock import MINUTE
 from relay.ids import Ids
 from relay.ingest.accept import Delivered, Source, acceptor
+from relay.notification import IncidentView
 from relay.store.digest_views import load_digest
 from relay.store.digests import STORM, DigestRow, absorb, open_digest
 from relay.store.held import held_alerts
@@ -149,3 +151,19 @@ async def test_relays_that_are_told_of_the_same_alerts_in_other_groups_do_not_wa
     assert {alert.fingerprint for alert in await relays[0].database.read(held_alerts, "main")} == {
         wire_alert(name)["fingerprint"] for name in names
     }
+
+
+async def test_what_one_look_reads_is_of_one_moment(relays: tuple[State, State]) -> None:
+    """Else a message could show more than its revision says, and what it has announced would be announced again."""
+    one, other = relays
+    group = (await one.post(wire_alert(instance="db-1"))).group
+    now = one.clock()
+
+    def look(conn: Connection) -> tuple[IncidentView | None, IncidentView | None]:
+        before = of_group(conn, group, now)
+        await_only(other.post(wire_alert(instance="db-1"), wire_alert(instance="db-2")))
+        return before, of_group(conn, group, now)
+
+    before, after = await one.database.read(look)
+    assert before is not None
+    assert before == after
