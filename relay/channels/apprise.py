@@ -16,7 +16,7 @@ from typing import Any
 from relay.channels.apprise_options import AppriseOptions
 from relay.checked import Checked
 from relay.clock import Millis
-from relay.notification import Capabilities, DeliveryError, IncidentView, Limits, Notice, Remote, Sent
+from relay.notification import AlertState, Capabilities, DeliveryError, IncidentView, Limits, Notice, Remote, Sent
 from relay.notification_digest import DigestCall, DigestLayout, DigestView
 from relay.rendering import Renderer
 from relay.rendering.digest_summary import as_one_message
@@ -103,10 +103,11 @@ class AppriseChannel:
     def render(self, notice: Notice) -> AppriseContent:
         view = notice.view
         kinds = {Severity.INFO: "info", Severity.WARNING: "warning"}
+        over = "success" if all(alert.state is not AlertState.UNREPORTED for alert in view.alerts) else "info"
         return AppriseContent(
             title=" ".join((self._inline(notice) or self._render("title.txt.j2", notice)).split()),
             body=self._render("message.txt.j2", notice).strip(),
-            kind=kinds.get(view.severity, "failure") if view.open else "success",
+            kind=kinds.get(view.severity, "failure") if view.open else over,
         )
 
     async def send(self, content: AppriseContent) -> Sent:

@@ -73,6 +73,7 @@ async def test_a_message_arrives_with_title_text_and_kind(gateway: FakeGateway, 
     ("values", "kind"),
     [
         ({"state": AlertState.RESOLVED}, "success"),
+        ({"state": AlertState.UNREPORTED}, "info"),
         ({"labels": {"severity": "warning"}}, "warning"),
         ({"labels": {"severity": "info"}}, "info"),
         ({"labels": {"severity": "error"}}, "failure"),

@@ -81,6 +81,12 @@ async def fail(channel: HttpChannel, notice: Notice | None = None) -> DeliveryEr
     return caught.value
 
 
+@pytest.mark.parametrize("state", [AlertState.RESOLVED, AlertState.UNREPORTED])
+def test_the_default_body_says_how_it_ended(make: Make, state: AlertState) -> None:
+    body = make().render(make_notice(make_incident_view(make_alert_view(state=state)))).body
+    assert json.loads(body)["status"] == state.value
+
+
 async def test_the_default_body_tells_everything_as_json(gateway: FakeGateway, make: Make) -> None:
     view = make_incident_view(
         make_alert_view(acked_by="anna", state=AlertState.SILENCED),

@@ -308,6 +308,19 @@ def test_a_template_of_the_user_goes_before_the_built_in_one(tmp_path: Path) -> 
     assert failed == ["email"]
 
 
+def test_what_is_no_longer_reported_is_not_called_resolved() -> None:
+    ended: dict[str, Any] = {"ends_at": NOW, "resolved_rev": 2}
+    view = make_incident_view(
+        make_alert_view(labels={"instance": "db-1"}, state=AlertState.RESOLVED, **ended),
+        make_alert_view(labels={"instance": "db-2"}, state=AlertState.UNREPORTED),
+        closed_at=NOW,
+    )
+    notice = make_notice(view, changes=Changes(all_resolved=True, resolved=view.resolved[:1]))
+    assert "No longer reported · after " in text(notice)
+    assert "esolved after" not in text(notice)
+    assert parsed(make_channel().render(notice))["X-Alert-State"] == "unreported"
+
+
 def test_durations_of_the_past_are_told() -> None:
     assert "All resolved after 35m" in text(over())
     assert "Still firing, for 4h" in text(repeated())

@@ -12,7 +12,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 
 from relay.clock import to_datetime
-from relay.notification import Notice
+from relay.notification import AlertState, Notice
 from relay.severity import Severity
 
 # Only ASCII goes out, so that no server on the way needs 8BITMIME; the library picks the shorter encoding of each part.
@@ -102,7 +102,8 @@ def _describe(mail: EmailMessage, notice: Notice) -> None:
     """What rules of mail programs can sort by."""
     view = notice.view
     mail["X-Alert-Severity"] = view.severity.label
-    mail["X-Alert-State"] = "firing" if view.open else "resolved"
+    told = all(alert.state is not AlertState.UNREPORTED for alert in view.alerts)
+    mail["X-Alert-State"] = "firing" if view.open else "resolved" if told else "unreported"
     if view.alertmanager:
         mail["X-Alert-Alertmanager"] = header_text(view.alertmanager)
     if view.open and view.severity is Severity.CRITICAL and not notice.silent:
