@@ -21,7 +21,7 @@ def demo(
     no_story: Annotated[  # noqa: FBT002  a flag of the command
         bool, typer.Option("--no-story", help="Only start the servers; the page can still play the story.")
     ] = False,
-    language: Annotated[Literal["en", "ru"], typer.Option(help="The language of the messages.")] = "en",
+    language: Annotated[Literal["en", "ru"], typer.Option(help="The language of the page and the messages.")] = "en",
     pace: Annotated[float, typer.Option(min=0, max=10, hidden=True, help="Multiplies the story's pauses.")] = 1.0,
 ) -> None:
     """Show the relay with stand-ins for Telegram, Slack and mail on this machine: a page, and an incident on it."""

@@ -19,7 +19,7 @@ from relay.demo.scene import Scene
 
 HOST = "127.0.0.1"
 _STATIC = Path(__file__).parent / "static"
-_FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js", "/render.js": "render.js"}
+_FILES = {"/": "page.html"} | {f"/{name}": name for name in ("page.css", "page.js", "render.js", "words.js")}
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _EVERY = 0.15
 """Seconds between two looks at the stand-ins while somebody watches."""

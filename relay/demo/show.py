@@ -111,6 +111,7 @@ class Show:
     def status(self) -> Mapping[str, Any]:
         return {
             "ready": self._ready,
+            "language": self._plan.language,
             "story": asdict(self.story.progress),
             "alertmanager": self.source.told,
             **self.scene.titles(),

@@ -137,6 +137,23 @@ async def test_on_a_phone_one_program_at_a_time_and_nothing_sideways(browser: Br
         assert background == ("rgb(15, 21, 27)" if scheme == "dark" else "rgb(238, 241, 245)")
 
 
+async def test_in_russian_the_page_is_too(browser: Browser) -> None:
+    show = Show(Plan(story=False, language="ru"))
+    try:
+        await show.start()
+        async with opened(browser, show, PHONE) as page:
+            await expect(page.locator("#progress")).to_have_text("Запускаем relay …", timeout=PATIENCE)
+            await expect(page.locator("html")).to_have_attribute("lang", "ru")
+            await expect(page.locator("#fire")).to_have_text("Зажечь алерт")
+            await expect(page.locator("#tab-mail")).to_contain_text("Почта")
+            await expect(page.locator("#say")).to_have_attribute(
+                "placeholder", "Сообщение или команда, например /alerts"
+            )
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    finally:
+        await show.stop()
+
+
 async def test_what_alerts_say_is_text_and_runs_nowhere(browser: Browser, show: Show) -> None:
     labels = {"alertname": POISON, "severity": "critical", "service": POISON}
     async with opened(browser, show, DESK) as page:

@@ -13,7 +13,7 @@ async function order(name, body = {}) {
     const answer = await fetch(name, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
     return answer.ok ? await answer.json() : { text: `The demo answered ${answer.status}.` };
   } catch {
-    return { text: "The demo has stopped." };
+    return { text: t("The demo has stopped.") };
   }
 }
 
@@ -29,6 +29,7 @@ async function press(item, button, made) {
   const answer = await order("press", { message: item.id, data: button.data });
   made.removeAttribute("aria-busy");
   if (!answer.text) return;
+  answer.text = t(answer.text);
   if (answer.alert) {
     find("alert-text").textContent = answer.text;
     find("alert").showModal();
@@ -83,7 +84,7 @@ function drawSlack(item) {
     if (parent) {
       const count = parent.querySelector(".replies").children.length;
       parent.querySelector(".thread").hidden = false;
-      parent.querySelector("summary").textContent = count === 1 ? "1 reply" : `${count} replies`;
+      parent.querySelector("summary").textContent = replies(count);
     }
   }
 }
@@ -101,7 +102,7 @@ function drawMail() {
     return row;
   })));
   if (!open) {
-    find("reader").replaceChildren(element("p", { class: "nothing" }, "No mail yet."));
+    find("reader").replaceChildren(element("p", { class: "nothing" }, t("No mail yet.")));
     return;
   }
   const shown = open.some((one) => one.key === chosenMail) ? chosenMail : open[open.length - 1].key;
@@ -112,18 +113,18 @@ function drawMail() {
 }
 
 function drawStatus(status) {
+  speak(status.language);
   const story = status.story;
-  const idle = status.ready && !story.text ? "Ready. Play the story, or fire an alert of your own." : "";
-  find("progress").textContent = status.ready ? story.text || idle : "Starting the relay …";
+  find("progress").textContent = t(status.ready ? story.text || "Ready. Play the story, or fire an alert of your own." : "Starting the relay …");
   find("bar").setAttribute("aria-valuenow", story.step);
   find("bar").setAttribute("aria-valuemax", story.steps);
   find("bar").firstElementChild.style.width = `${(100 * story.step) / story.steps}%`;
-  find("play").textContent = story.running ? "Playing …" : story.step ? "Play again" : "Play";
+  find("play").textContent = t(story.running ? "Playing …" : story.step ? "Play again" : "Play");
   find("play").disabled = story.running || !status.ready;
   find("fire").disabled = find("resolve").disabled = !status.ready;
-  find("telegram-title").textContent = status.chat;
+  find("telegram-title").textContent = t(status.chat);
   find("slack-title").textContent = `# ${status.channel}`;
-  find("alertmanager").textContent = status.alertmanager;
+  find("alertmanager").textContent = t(status.alertmanager);
 }
 
 function note(pane) {
@@ -161,7 +162,7 @@ function take(news) {
 function listen() {
   const events = new EventSource("events");
   events.onmessage = (event) => take(JSON.parse(event.data));
-  events.onerror = () => { find("progress").textContent = "The demo has stopped, or is out of reach."; };
+  events.onerror = () => { find("progress").textContent = t("The demo has stopped, or is out of reach."); };
 }
 
 function choosePane(name, focus) {

@@ -93,7 +93,7 @@ function keyboard(item, press) {
 
 function telegramMessage(item, press) {
   const quote = item.quote && element("a", { class: "quote", href: `#telegram-${item.quote.id}` }, element("b", {}, item.quote.who), element("span", {}, item.quote.text));
-  const foot = element("span", { class: "meta" }, item.silent ? "🔕 " : "", item.edited ? "edited " : "", at(item.at), item.mine ? " ✓✓" : "");
+  const foot = element("span", { class: "meta" }, item.silent ? "🔕 " : "", item.edited ? `${t("edited")} ` : "", at(item.at), item.mine ? " ✓✓" : "");
   const bubble = element("div", { class: "bubble" },
     item.mine ? null : element("div", { class: "who" }, item.who),
     quote,
@@ -150,7 +150,7 @@ function slackMessage(item) {
   return element("div", { class: "content" },
     element("span", { class: "avatar", "aria-hidden": "true" }, "R"),
     element("div", { class: "column" },
-      element("div", { class: "who" }, element("b", {}, item.who), element("small", { class: "app" }, "APP"), element("time", {}, at(item.at)), item.edited ? element("small", { class: "edited" }, "(edited)") : null),
+      element("div", { class: "who" }, element("b", {}, item.who), element("small", { class: "app" }, "APP"), element("time", {}, at(item.at)), item.edited ? element("small", { class: "edited" }, t("(edited)")) : null),
       ...blocks, ...item.files.map(fileLine)));
 }
 
@@ -160,7 +160,7 @@ function mailView(mails, chosen, choose) {
   const mail = mails.find((one) => one.key === chosen) || mails[mails.length - 1];
   const frame = element("iframe", { title: `Mail: ${mail.subject}`, sandbox: "allow-popups allow-popups-to-escape-sandbox", referrerpolicy: "no-referrer" });
   frame.srcdoc = mail.html.replace(/<head>/i, '<head><base target="_blank">');
-  const steps = mails.length > 1 ? element("div", { class: "steps", role: "group", "aria-label": "Mails of this thread" }, ...mails.map((one) => {
+  const steps = mails.length > 1 ? element("div", { class: "steps", role: "group", "aria-label": t("Mails of this thread") }, ...mails.map((one) => {
     const step = element("button", { type: "button", "aria-pressed": String(one === mail), "data-focus": `step-${one.key}` }, at(one.at));
     step.addEventListener("click", () => choose(one.key));
     return step;
