@@ -24,6 +24,7 @@ from relay.clock import Clock, CommonClock, system_clock
 from relay.config import Config
 from relay.delivery import Delivery, Surroundings
 from relay.ids import Ids
+from relay.ingest.own import ITSELF
 from relay.ingest.policy import Policy
 from relay.ingest.reconcile import Reconciler
 from relay.metrics import Metrics
@@ -173,8 +174,7 @@ class Relay:
             tasks.create_task(self._upkeep.run(self._stopping), name="upkeep")
             tasks.create_task(self.keeper.run(self._stopping), name="leases")
             tasks.create_task(self._bell.run(self._stopping), name="bell")
-            anew = route_anew(self.database, self._policy, self._new_id, self._seams.clock, self._wake, self._stopping)
-            tasks.create_task(anew, name="route anew")
+            tasks.create_task(self._route_anew(), name="route anew")
             client = await open_telegram(self._config, resources)
             channels = await open_channels(self._config, self._renderer, session, resources, client)
             self.opened.set()
@@ -186,6 +186,11 @@ class Relay:
                 tasks.create_task(bot.run(self._stopping), name="bot")
                 tasks.create_task(bot.chores.run(self._stopping), name="bot chores")
         await self.keeper.release()
+
+    async def _route_anew(self) -> None:
+        clusters = {ITSELF, *Sources(self._config.alertmanagers).names}
+        around = (self.database, self._policy, self._new_id, self._seams.clock)
+        await route_anew(*around, self._wake, self._stopping, clusters)
 
     def prepare_templates(self) -> None:
         """Those of the config's channels and of the bot; takes long enough for a thread of its own."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from relay import logs
 from relay.clock import Clock
 from relay.ingest.policy import Policy
-from relay.ingest.reconcile import Reconciler, reroute_incident
+from relay.ingest.reconcile import Reconciler, abandon_orphans, reroute_incident
 from relay.metrics import Metrics
 from relay.store.database import Database, StoreUnavailable
 from relay.store.held import open_incidents
@@ -60,12 +60,17 @@ async def route_anew(
     clock: Clock,
     wake: Wake,
     stopping: asyncio.Event,
+    clusters: Collection[str],
 ) -> None:
-    """The config may have changed since the last start: what is open or may go on follows it, one transaction each."""
+    """The config may have changed since the last start: what is open or may go on follows it, one transaction each.
+
+    `clusters`: all from which messages may come.
+    """
     left: list[int] | None = None
     while left != [] and not stopping.is_set():
         try:
             if left is None:
+                wake(await database.write(abandon_orphans, policy, new_id, clock, clusters))
                 left = await database.read(open_incidents, clock() - policy.longest_reopen)
             else:
                 wake(await database.write(reroute_incident, policy, new_id, clock, left[-1]))

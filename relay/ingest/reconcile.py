@@ -15,7 +15,7 @@ from relay.ingest.fallback import keep_stand_ins
 from relay.ingest.policy import Policy, channels_of, channels_text
 from relay.ingest.turn import Turn
 from relay.store.database import Connection
-from relay.store.held import Held, quiet_again, truncated_incidents
+from relay.store.held import Held, orphaned_alerts, quiet_again, truncated_incidents
 from relay.store.rows import AlertRow, IncidentRow, PostRow
 from relay.store.scope import Scope
 
@@ -145,6 +145,29 @@ def _mark(turn: Turn, alert: AlertRow, state: Reported) -> None:
         if was[0] != alert.silenced:
             for _, incident in turn.listings(alert):
                 incident.silence_rev = turn.bump(incident)
+
+
+def abandon_orphans(
+    conn: Connection, policy: Policy, new_id: Callable[[], int], clock: Clock, clusters: Collection[str]
+) -> frozenset[str]:
+    """Shows as no longer reported what fires of a cluster that the config no longer names; the channels that have work.
+
+    Nobody will ever tell its end. If a message of it comes all the same, the same run goes on.
+    """
+    scope = Scope(conn)
+    scope.load(alert_ids=orphaned_alerts(conn, clusters))
+    turn = Turn(scope, policy, new_id, clock())
+    for alert in scope.alerts:
+        if not alert.firing:
+            continue
+        for membership, incident in turn.listings(alert):
+            incident.truncated = 0
+            turn.leave(membership, incident)
+        alert.firing, alert.unconfirmed, alert.ends_at, alert.closed_by = False, False, turn.now, "config"
+        turn.record("unreported", alert=alert)
+    woken = turn.finish()
+    scope.write()
+    return frozenset(woken)
 
 
 def reroute_incident(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -43,6 +44,12 @@ def open_incidents(conn: Connection, closed_since: Millis | None = None) -> list
     runs = incidents.c.closed_at.is_(None)
     may_go_on = runs if closed_since is None else runs | (incidents.c.closed_at >= closed_since)
     return list(conn.execute(select(incidents.c.id).where(may_go_on)).scalars())
+
+
+def orphaned_alerts(conn: Connection, clusters: Collection[str]) -> list[int]:
+    """Alerts that we show as firing, of all clusters but these."""
+    firing = select(alerts.c.id).where(alerts.c.firing.is_(True), alerts.c.alertmanager.not_in(list(clusters)))
+    return list(conn.execute(firing).scalars())
 
 
 def truncated_incidents(conn: Connection, alertmanager: str) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from relay.app.timers import route_anew
 from relay.clock import HOUR, MINUTE
-from relay.ingest.reconcile import Reconciler, Reported, reroute_incident
+from relay.ingest.reconcile import Reconciler, Reported, abandon_orphans, reroute_incident
 from relay.notification import AlertState
 from relay.routing import RouteConfig, Router
 from relay.severity import Severity, SeverityMap
@@ -203,6 +203,26 @@ async def test_a_listing_that_is_older_than_a_late_message_does_not_confirm_it(t
         assert await state.kinds() == ["edit"]
 
 
+async def test_what_fires_of_a_cluster_that_left_the_config_is_no_longer_reported(tmp_path: Path) -> None:
+    """As after it was given another name: nobody would ever tell the end of the old one's."""
+    async with open_state(sqlite_engine(tmp_path)) as state:
+        group = (await state.post(wire_alert())).group
+        state.source = "renamed"
+        await state.post(wire_alert())
+        await state.show()
+        around = (state.policy, state.new_id, state.clock)
+        await state.database.write(abandon_orphans, *around, ["renamed"])
+        [(_, step, view)] = await state.show()
+        assert (step.kind, view.code, view.open) == ("edit", group, False)
+        assert [alert.state for alert in view.alerts] == [AlertState.UNREPORTED]
+        assert await state.database.read(held_alerts, "main") == []
+        assert len(await state.database.read(held_alerts, "renamed")) == 1
+        state.source = "main"  # and back again
+        await state.post(wire_alert())
+        [(_, _, view)] = await state.show()
+        assert [alert.state for alert in view.alerts] == [AlertState.FIRING]
+
+
 async def give_up(state: State, due: Due | None, **values: Any) -> None:
     """The destination refuses this for good."""
     assert due is not None
@@ -272,6 +292,6 @@ async def test_a_store_that_is_away_at_the_start_does_not_leave_open_incidents_o
         engine.failures = 2
         woken: set[str] = set()
         policy = replace(state.policy, router=router)
-        await route_anew(state.database, policy, state.new_id, state.clock, woken.update, asyncio.Event())
+        await route_anew(state.database, policy, state.new_id, state.clock, woken.update, asyncio.Event(), {"main"})
         assert woken == {"chat", "other"}
         assert sorted(await state.kinds()) == ["chat farewell", "other new"]

@@ -105,6 +105,7 @@ def describe(event: HistoryRow, _: Callable[[str], str]) -> str:
         "unsilenced": _("silence ended by %(name)s"),
         "extended": _("silence prolonged by %(name)s"),
         "fallback": _("shown at a fallback"),
+        "unreported": _("no longer reported"),
     }
     text = known.get(event.kind, event.kind)
     named = text % {"name": event.actor} if "%(name)s" in text else text
