@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import resource
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from relay import logs
 from relay.listening import ServerConfig, parse_listen
 from relay.server.operations import Operations
+from relay.server.strangers import in_one_line
 from relay.server.webhook import Webhooks
 
 __all__ = ["Operations", "Server", "Webhooks"]
@@ -19,7 +21,7 @@ BACKLOG = 4096
 DRAIN = 5.0
 """Seconds that requests in hand get at the end."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_AIOHTTP = logging.getLogger("aiohttp.server")
 
 
 class Server:
@@ -39,6 +41,7 @@ class Server:
     async def start(self) -> None:
         """Raises `OSError` when an address cannot be bound."""
         _raise_file_limit()
+        _AIOHTTP.addFilter(in_one_line)
         main = web.Application(client_max_size=self._config.max_body)
         main.add_routes([*self._webhooks.routes(), *self._extra])
         if self._config.ops_listen is None:
@@ -68,6 +71,7 @@ class Server:
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
+        _AIOHTTP.removeFilter(in_one_line)
 
 
 def _raise_file_limit() -> None:

@@ -68,6 +68,11 @@ class Webhooks:
             self._refuse("invalid", f"body over {error.text or 'the limit'}", request)
             reason = "the body is larger than server.max_body allows: raise it, or set max_alerts in Alertmanager"
             return web.json_response({"error": reason}, status=413)
+        except (web.RequestPayloadError, ConnectionError) as error:
+            why = getattr(error.__cause__, "message", "") or "the connection ended before it did"
+            reason = f"the body cannot be read: {why}"
+            self._refuse("invalid", reason, request)
+            return web.json_response({"error": reason}, status=400)
         except (NotAWebhookMessage, UnknownSource) as error:
             self._refuse("invalid", str(error), request)
             return web.json_response({"error": str(error)}, status=400)
