@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -15,6 +16,12 @@ def _parsable(matchers: str) -> str:
     if not parse_matchers(matchers):
         raise ValueError('is empty; write matchers such as alertname="Watchdog"')
     return matchers
+
+
+def _base(url: str) -> str:
+    if re.search(r"/api(/v[0-9]+)?(/|$)|#", url):
+        raise ValueError("must be the address that its own page has, without /api/… and without #…")
+    return url
 
 
 class ClientAuth(Section):
@@ -48,7 +55,7 @@ class AlertmanagerConfig(Section):
 
     name: Name
     """The last part of its webhook's path, `/webhook/NAME`, and its name in metrics and messages."""
-    urls: Annotated[list[Url], Field(min_length=1)]
+    urls: Annotated[list[Annotated[Url, AfterValidator(_base)]], Field(min_length=1)]
     """Where we reach it; several are peers of one cluster and are tried in turn."""
     external_url: Annotated[Url, AfterValidator(lambda url: url.rstrip("/"))] | None = None
     """What people open in a browser; absent: what its webhooks say."""

@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
-from relay.sections import BasicAuth, Secret, Section, Size, Url
+from relay.sections import BasicAuth, Secret, Section, Size, Url, problem, refuse
 
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104  what people write for every address
 _LISTEN = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]*):(?P<port>[0-9]{1,5})")
 
 WHO_MAY_POST = (
@@ -41,13 +42,19 @@ def _listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 
+def _sendable(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+        raise ValueError("holds a blank, a line's end or a letter that no Authorization header can carry")
+    return token
+
+
 class AuthConfig(Section):
     """Who may post webhooks."""
 
     secrets: ClassVar[frozenset[str]] = frozenset({"bearer_token"})
 
     bearer_token: Annotated[
-        tuple[Secret, ...],
+        tuple[Annotated[Secret, AfterValidator(_sendable)], ...],
         BeforeValidator(_listed),
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
     ] = ()
@@ -82,3 +89,11 @@ class ServerConfig(Section):
     """The largest webhook that is taken; 20,000 alerts are about 11 MB."""
     auth: Annotated[AuthConfig, Field(default_factory=dict, validate_default=True)]
     """Who may post webhooks: at least one way, or `allow_anonymous: true`."""
+
+    @model_validator(mode="after")
+    def _two_addresses(self) -> Self:
+        if self.ops_listen is not None:
+            (host, port), (other, ops_port) = parse_listen(self.listen), parse_listen(self.ops_listen)
+            if port == ops_port != 0 and (host == other or host in _EVERYWHERE or other in _EVERYWHERE):
+                raise refuse([problem(["ops_listen"], "is where listen is already; give it another port")])
+        return self

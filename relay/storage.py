@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -17,17 +18,30 @@ _KINDS: dict[str, Literal["sqlite", "postgresql"]] = {
 }
 
 
+_HOST = re.compile(r"(\[[^\[\]]*\]|[^:]*)(:[0-9]*)?")
+
+
+def _names_a_database(url: str) -> bool:
+    """Of PostgreSQL; the ports of its hosts, which commas separate, are numbers."""
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        return False
+    hosts = address.netloc.rpartition("@")[2].split(",")
+    return bool(address.path.strip("/")) and all(_HOST.fullmatch(host) for host in hosts)
+
+
 def _known(url: SecretStr) -> SecretStr:
     text = url.get_secret_value()
     scheme, separator, rest = text.partition("://")
     kind = _KINDS.get(scheme)
-    try:
-        usable = bool(separator) and (
-            rest.startswith("/") if kind == "sqlite" else bool(urlsplit(text).path.strip("/"))
+    if kind == "postgresql" and "@" in rest.partition("?")[0].partition("/")[2]:
+        # What stands before that / would be taken for the host, and be told when it does not answer.
+        raise ValueError(
+            "holds a user or password with a / in it: write %2F there (%40 for @, %3A for :, %23 for #, %3F for ?)"
         )
-    except ValueError:
-        usable = False
-    if kind is None or not usable:
+    usable = rest.startswith("/") if kind == "sqlite" else _names_a_database(text)
+    if kind is None or not separator or not usable:
         raise ValueError(
             "must be sqlite:///relay.db (sqlite:////var/lib/relay/relay.db for an absolute path) "
             "or postgresql://user:password@host/name"

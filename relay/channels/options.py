@@ -56,7 +56,7 @@ class ChannelOptions(Section):
     title: str | None = None
     subject: str | None = None
     reopen: Duration = 10 * MINUTE
-    max_age: Duration = DAY
+    max_age: Annotated[Duration, Field(gt=0)] = DAY
     fallback: str | None = None
     limits: LimitOptions = LimitOptions()
 

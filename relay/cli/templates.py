@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, cast
 
+from relay.channels import HttpOptions
 from relay.channels.options import ChannelOptions
 from relay.config import Loaded
 from relay.rendering import Renderer
@@ -23,6 +25,18 @@ def template_problems(loaded: Loaded) -> Iterator[str]:
             wrong = _inline_problem(renderer, failures, source, options) if isinstance(source, str) else ""
             if wrong:
                 yield str(loaded.problem(("channels", name, key), f"the template fails: {wrong}"))
+            elif (
+                key == "body" and isinstance(options, HttpOptions) and (said := _body_problem(renderer, name, options))
+            ):
+                yield str(loaded.problem(("channels", name, key), f"of an example alert {said}"))
+
+
+def _body_problem(renderer: Renderer, name: str, options: HttpOptions) -> str:
+    """Why such a request would never be sent, such as a value in JSON without quotes."""
+    from relay.channels.http import HttpChannel
+
+    channel = HttpChannel(name=name, options=options, renderer=renderer, session=cast(Any, None))  # nothing is sent
+    return next((said for notice in examples() if (said := channel.render(notice).problem)), "")
 
 
 def _inline_problem(renderer: Renderer, failures: list[str], source: str, options: ChannelOptions) -> str:

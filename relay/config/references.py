@@ -13,6 +13,8 @@ from relay.config.problems import KeyPath
 from relay.metrics import UNKNOWN_ALERTMANAGER
 
 Found = Iterator[tuple[KeyPath, str]]
+_OUR_PATHS = ("-", "api", "health", "metrics", "webhook")
+"""How the paths begin that the relay serves itself."""
 
 
 def broken_references(data: Mapping[str, Any]) -> Found:
@@ -27,6 +29,7 @@ def broken_references(data: Mapping[str, Any]) -> Found:
     yield from _missing_platforms(data, channels)
     yield from _unknown_alertmanagers(data)
     yield from _duplicates(data)
+    yield from _taken_path(data)
 
 
 def _mapping(value: Any) -> Mapping[Any, Any]:
@@ -123,6 +126,14 @@ def _unknown_alertmanagers(data: Mapping[str, Any]) -> Found:
                 ("alertmanagers", index, "name"),
                 "is what metrics call a refused webhook's sender; choose another name",
             )
+
+
+def _taken_path(data: Mapping[str, Any]) -> Found:
+    """Telegram's calls come in by the same door as everything else."""
+    url = _mapping(data.get("telegram")).get("webhook_url")
+    first = str(url).partition("://")[2].partition("/")[2].partition("/")[0] if isinstance(url, str) else ""
+    if first in _OUR_PATHS:
+        yield ("telegram", "webhook_url"), f"its path /{first} is the relay's own; take another, such as /telegram"
 
 
 def _duplicates(data: Mapping[str, Any]) -> Found:

@@ -102,6 +102,15 @@ def test_check_finds_mistakes_in_templates(folder: Folder) -> None:
 # route
 
 
+def test_check_tries_whether_a_body_of_json_is_json(folder: Folder) -> None:
+    for body, code in (('{"text": {{ words.name }}}', 1), ('{"text": {{ words.name | tojson }}}', 0)):
+        folder.write(changed("type: telegram, chat_id: -100", f"type: http, url: 'https://a.example', body: '{body}'"))
+        result = relay("check")
+        assert result.exit_code == code, result.stdout
+    folder.write(changed("type: telegram, chat_id: -100", "type: http, url: 'https://a.example', body: '{'"))
+    assert "relay.yml:4: channels.chat.body: of an example alert the body is not valid JSON" in relay("check").stdout
+
+
 @pytest.mark.expects_errors  # the library logs it, too
 def test_check_finds_an_address_that_apprise_does_not_know(folder: Folder) -> None:
     folder.write(changed("type: telegram, chat_id: -100", "type: apprise, url: 'nosuch://hunter2'"))

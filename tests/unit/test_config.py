@@ -139,11 +139,10 @@ def test_given_levels_complete_the_default_ones(folder: Folder) -> None:
 
 
 def test_variables_are_replaced_inside_values_after_parsing(folder: Folder) -> None:
-    text = changed("letmein", "'a-${ONE}-$${TWO}-${ONE}'") + "templates: ${NOTHING}\n"
-    config = folder.load(
-        text.replace("-100", "'${CHAT}'").replace("templates: ${NOTHING}\n", ""), {"ONE": "x: [y]\n#", "CHAT": "-7"}
-    )
-    assert config.server.auth.tokens[0].get_secret_value() == "a-x: [y]\n#-${TWO}-x: [y]\n#"
+    text = changed("bearer_token: letmein", "basic: {username: a, password: 'a-${ONE}-$${TWO}-${ONE}'}")
+    config = folder.load(text.replace("-100", "'${CHAT}'"), {"ONE": "x: [y]\n#", "CHAT": "-7"})
+    assert config.server.auth.basic is not None
+    assert config.server.auth.basic.password.get_secret_value() == "a-x: [y]\n#-${TWO}-x: [y]\n#"
     chat = config.channels["chat"]
     assert isinstance(chat, TelegramOptions)
     assert chat.chat_id == -7

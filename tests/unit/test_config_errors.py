@@ -194,6 +194,34 @@ ERRORS: dict[str, tuple[str, list[str]]] = {
             "9: channels.sms.headers: 'a b' is no name of an HTTP header",
         ],
     ),
+    "two listeners at one port": (
+        changed("server: {", "server: {listen: '0.0.0.0:8080', ops_listen: '127.0.0.1:8080', "),
+        ["1: server.ops_listen: is where listen is already; give it another port"],
+    ),
+    "a token of two lines": (
+        changed("letmein", '"marker\\nmarker"'),
+        ["1: server.auth.bearer_token[0]: holds a blank, a line's end or a letter that no Authorization header"],
+    ),
+    "a password with a slash": (
+        BASE + "database: {url: 'postgresql://relay:mar@ker/x@db/relay'}\n",
+        ["7: database.url: holds a user or password with a / in it: write %2F there"],
+    ),
+    "a port of PostgreSQL that is none": (
+        BASE + "database: {url: 'postgresql://relay:marker@db:54x/relay'}\n",
+        ["7: database.url: must be sqlite:///relay.db"],
+    ),
+    "an Alertmanager's API or page": (
+        BASE + "alertmanagers:\n- {name: a, urls: ['http://a:9093/api/v2', 'http://b:9093/#/alerts']}\n",
+        [
+            "8: alertmanagers[0].urls[0]: must be the address that its own page has, without /api/",
+            "8: alertmanagers[0].urls[1]: must be the address that its own page has",
+        ],
+    ),
+    "a path for Telegram that is taken": (
+        changed('"42:token"', '"42:token", mode: webhook, webhook_url: "https://a.example/webhook", secret_token: s'),
+        ["2: telegram.webhook_url: its path /webhook is the relay's own; take another, such as /telegram"],
+    ),
+    "no time to deliver": (changed("-100", "-100, max_age: 0"), ["4: channels.chat.max_age: must be more than 0"]),
     "a host with its port": (
         BASE + "smtp: {host: 'mail:587', from: a@example.org}\n",
         ["7: smtp.host: must be the server's name alone, such as smtp.example.org; its port"],
