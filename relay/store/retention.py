@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 
@@ -117,6 +117,9 @@ def forget_incidents(conn: Connection, before: Millis) -> int | None:
         .limit(INCIDENTS)
     )
     found = conn.execute(old).all()
+    if conn.dialect.name == "postgresql":  # another relay may be about to continue one of them
+        _hold_groups(conn, {row.id for row in found})
+        found = conn.execute(old.where(incidents.c.id.in_([row.id for row in found]))).all()
     if not found:
         return None
     ids, groups = [row.id for row in found], {row.group_id for row in found}
@@ -127,6 +130,13 @@ def forget_incidents(conn: Connection, before: Millis) -> int | None:
     conn.execute(delete(posts).where(posts.c.incident_id.in_(ids)))
     conn.execute(delete(incidents).where(incidents.c.id.in_(ids)))
     return len(ids)
+
+
+def _hold_groups(conn: Connection, incident_ids: Collection[int]) -> None:
+    """Whoever changes an incident holds its group; SQLite has one writer."""
+    groups = select(alert_groups.c.id).join(incidents, incidents.c.group_id == alert_groups.c.id)
+    mine = groups.where(incidents.c.id.in_(incident_ids)).order_by(alert_groups.c.id)
+    conn.execute(mine.with_for_update(of=alert_groups))
 
 
 _MEMBER = (memberships.c.incident_id, memberships.c.alert_id)
@@ -162,10 +172,8 @@ def ended_members(conn: Connection, before: Millis) -> list[Member]:
 
 
 def forget_members(conn: Connection, members: Sequence[Member], before: Millis) -> int:
-    """Each with the earlier runs of its alert, unless it fires again just now: who changes it holds its group."""
-    groups = select(alert_groups.c.id).join(incidents, incidents.c.group_id == alert_groups.c.id)
-    mine = groups.where(incidents.c.id.in_({incident_id for incident_id, _ in members}))
-    conn.execute(mine.order_by(alert_groups.c.id).with_for_update(of=alert_groups))
+    """Each with the earlier runs of its alert, unless it fires again just now."""
+    _hold_groups(conn, {incident_id for incident_id, _ in members})
     still = conn.execute(select(*_MEMBER).select_from(_LISTED).where(_ended(before), _are(members)))
     return _delete_members(conn, [(row.incident_id, row.alert_id) for row in still], before)
 

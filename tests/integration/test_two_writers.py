@@ -21,6 +21,7 @@ from relay.store.digest_views import load_digest
 from relay.store.digests import STORM, DigestRow, absorb, open_digest
 from relay.store.held import held_alerts
 from relay.store.posts import Due, record_done
+from relay.store.retention import forget_incidents
 from relay.store.subjects import of_group
 from tests.relays import query
 from tests.state import State, open_state, postgres_engine, wire_alert, wire_message
@@ -125,6 +126,23 @@ async def test_an_incident_that_another_relay_adds_to_is_not_closed_by_one_that_
     view = await one.database.read(of_group, both.group, one.clock())
     assert view is not None
     assert not view.open
+
+
+async def test_an_incident_that_goes_on_at_the_moment_of_its_retention_is_not_forgotten(
+    postgres_url: str, relays: tuple[State, State]
+) -> None:
+    one, other = relays
+    await one.post(wire_alert())
+    await one.post(wire_alert(firing=False, ends=one.clock()))
+    await one.show()
+    ended = one.clock()
+    one.clock.advance(10 * MINUTE)  # `reopen`, and as long it is kept
+    async with uncommitted(postgres_url, one, accepting(one, wire_alert(starts=one.clock()))) as gate:
+        forgetting = asyncio.create_task(other.database.write(forget_incidents, ended))
+        await until_waiting(gate, 2)
+    await forgetting
+    [(_, _, view), *_] = await other.show()
+    assert len(view.firing) == 1
 
 
 async def test_relays_that_are_told_of_the_same_alerts_in_other_groups_do_not_wait_for_each_other_in_turn(
