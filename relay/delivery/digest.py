@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from relay import logs, planning
 from relay.clock import SECOND, Millis
 from relay.delivery.digest_books import DigestAttempt, DigestBooks
 from relay.delivery.digest_calls import call_of, shown_already, standing_of, unreached
 from relay.delivery.digest_layouts import DigestLayouts
+from relay.delivery.digest_rests import DigestRests
 from relay.notification import Channel, DeliveryError, Sent
 from relay.notification_digest import DigestLayout, DigestView
-from relay.planning import Allowance, Backlog, DigestStep, Later, Storm
+from relay.planning import Allowance, Backlog, DigestStep, Storm
 from relay.store.digests import (
     AFTER,
     CLOSING,
     OVER,
+    REFUSED,
     STORM,
     DigestRow,
     Look,
@@ -39,22 +40,11 @@ if TYPE_CHECKING:
     from relay.delivery.budget import Budget
     from relay.delivery.pauses import Pauses
 
-LOOK_AGAIN = 300.0
-"""Seconds: so often a digest of which no change is known is compared with the state all the same."""
-LOOK_ONCE_IN = 1.0
-"""Seconds: one that needed nothing a moment ago is not compared again for each message that comes in."""
 AFTERWARDS = 20
 """So many incidents get messages of their own when a storm is over; the others stay in the digest."""
 
 ServePost = Callable[[Due, Lease, int], Awaitable[bool]]
 """Serves one post and leaves that many tokens; whether a message of its own went out that tells something."""
-
-
-class _Rest(NamedTuple):
-    """Monotonic times at which a digest that needs nothing now is to be looked at again."""
-
-    if_changed: float
-    otherwise: float
 
 
 class Digests:
@@ -70,8 +60,7 @@ class Digests:
         self._serve_post = serve
         self._books = DigestBooks(around, pauses)
         self._layouts = DigestLayouts(around)
-        self._rests: dict[int, _Rest] = {}
-        self._next_look = math.inf
+        self._rests = DigestRests(around.monotonic)
         self._log = logs.get("delivery")
 
     @property
@@ -86,7 +75,7 @@ class Digests:
     @property
     def rest(self) -> float:
         """After a turn in which there was nothing to do: seconds until a digest is to be looked at again."""
-        return max(self._next_look - self._around.monotonic(), 0.0)
+        return self._rests.left
 
     async def turn(self, seen: Look, lease: Lease) -> bool:
         """Does the next thing that concerns a digest; False if there is none, so that a post may be served."""
@@ -96,7 +85,8 @@ class Digests:
         if decision is None:
             for row in seen.storms:
                 await self._end(row, lease)
-            return bool(seen.storms) or await self._advance(self._unsettled(seen, CLOSING, AFTER), seen, lease, keep=0)
+            rows = self._unsettled(seen, CLOSING, AFTER, REFUSED)
+            return bool(seen.storms) or await self._advance(rows, seen, lease, keep=0)
         if await self._begin(seen, now, lease):
             return True
         for row in seen.storms:
@@ -107,7 +97,9 @@ class Digests:
             return True
         if await self._advance([row for row in seen.storms if row.head is None], seen, lease, keep=0):
             return True
-        return await self._advance(self._unsettled(seen, STORM, CLOSING, AFTER), seen, lease, keep=decision.own)
+        return await self._advance(
+            self._unsettled(seen, STORM, CLOSING, AFTER, REFUSED), seen, lease, keep=decision.own
+        )
 
     def _decide(self, seen: Look, now: Millis) -> planning.Digest | None:
         if seen.crowd is None:
@@ -122,21 +114,17 @@ class Digests:
     def _forget_all_but(self, seen: Look) -> None:
         alive = {row.id for row in seen.digests if row.state in (STORM, CLOSING, AFTER)}
         self._layouts.forget_all_but(alive)
-        self._rests = {digest_id: rest for digest_id, rest in self._rests.items() if digest_id in alive}
-        self._next_look = math.inf
+        self._rests.begin_turn(alive)
 
     def _unsettled(self, seen: Look, *states: str) -> list[DigestRow]:
         """Digests that may no longer be true, or whose next edit was put off until now."""
-        now, crowd, found = self._around.monotonic(), seen.crowd or {}, []
+        crowd, found = seen.crowd or {}, []
         for row in seen.digests:
-            if row.state not in states:
+            if row.state not in states or (row.state == REFUSED and not row.pages):
                 continue
-            rest = self._rests.get(row.id, _Rest(0.0, 0.0))
-            look_at = rest.if_changed if row.id in seen.stale or crowd.get(row.channel) else rest.otherwise
-            look_at = max(look_at, self._books.free_at(row))
-            if now >= look_at:
+            changed = row.id in seen.stale or bool(crowd.get(row.channel))
+            if self._rests.are_over(row.id, changed=changed, not_before=self._books.free_at(row)):
                 found.append(row)
-            self._next_look = min(self._next_look, look_at)
         return found
 
     async def _begin(self, seen: Look, now: Millis, lease: Lease) -> bool:
@@ -151,7 +139,7 @@ class Digests:
 
     async def _end(self, row: DigestRow, lease: Lease) -> None:
         now = self._around.clock()
-        self._rests.pop(row.id, None)  # it is to look otherwise from now on
+        self._rests.end(row.id)  # it is to look otherwise from now on
         view = await self._layouts.view(row, appending=self.appending)
         self._log.info("storm is over", channel=row.channel, groups=len(view.entries), firing=len(view.firing))
         if row.head is None:
@@ -198,7 +186,7 @@ class Digests:
     async def _advance_first(self, rows: Sequence[DigestRow], lease: Lease, *, keep: int) -> bool:
         for row in rows:
             if self._books.free_at(row) > self._around.monotonic():
-                self._next_look = min(self._next_look, self._books.free_at(row))
+                self._rests.put_off(self._books.free_at(row))
                 continue
             delay = self._budget.delay(self._around.monotonic(), keep=keep)
             if delay > 0:  # what is sent must be the newest state: look again then
@@ -211,6 +199,8 @@ class Digests:
         return False
 
     async def _step(self, row: DigestRow, lease: Lease) -> bool:
+        if row.state == REFUSED:
+            return await self._take_away(row, lease)
         if self.appending:
             return await self._append(row, lease)
         now, channel = self._around.clock(), self._channels[row.channel]
@@ -224,13 +214,24 @@ class Digests:
         if isinstance(step, DigestStep):
             await self._make(DigestAttempt(row, channel, view, layout, step, lease))
             return True
-        self._let_rest(row, step, now)
+        self._rests.begin(row.id, step, now, appending=self.appending)
         settled = shown_already(row, layout)
         done = row.state == AFTER and step is None and not view.open
         if settled or done:
             state = OVER if done else row.state
             await self._around.database.write(absorb, replace(row, state=state), settled, lease, appending=False)
         return bool(settled)
+
+    async def _take_away(self, row: DigestRow, lease: Lease) -> bool:
+        """Nobody keeps true what a digest that was given up has left behind: its incidents have messages of their own."""
+        now, channel = self._around.clock(), self._channels[row.channel]
+        step = planning.plan_removal(standing_of(row), removes=channel.capabilities.removes, now=now)
+        if step is None:
+            await self._around.database.write(save_digest, replace(row, pages=()), lease)
+        else:
+            nothing = DigestView(id=row.id, entries=(), began_at=row.began_at)
+            await self._make(DigestAttempt(row, channel, nothing, None, step, lease))
+        return True
 
     async def _append(self, row: DigestRow, lease: Lease) -> bool:
         """The same where nothing can be edited: what is not sent is not read or rendered either."""
@@ -251,7 +252,7 @@ class Digests:
             if layout is not None:
                 await self._make(DigestAttempt(row, channel, view, layout, step, lease))
             return True
-        self._let_rest(row, step, now)
+        self._rests.begin(row.id, step, now, appending=self.appending)
         return False
 
     async def _laid_out(
@@ -271,14 +272,8 @@ class Digests:
         await self._around.database.write(save_digest, over, lease)
         return True
 
-    def _let_rest(self, row: DigestRow, step: Later | None, now: Millis) -> None:
-        wait = min((step.at - now) / SECOND, LOOK_AGAIN) if step is not None else LOOK_AGAIN
-        soonest = wait if self.appending and step is not None else min(wait, LOOK_ONCE_IN)
-        monotonic = self._around.monotonic()
-        self._rests[row.id] = _Rest(if_changed=monotonic + soonest, otherwise=monotonic + wait)
-
     async def _make(self, attempt: DigestAttempt) -> None:
-        self._rests.pop(attempt.row.id, None)  # after any call there may be another to make
+        self._rests.end(attempt.row.id)  # after any call there may be another to make
         call = await asyncio.to_thread(call_of, attempt)
         self._around.keeper.confirm(attempt.lease)
         tickets = self._budget.take(self._around.monotonic())

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DigestAttempt:
-    """One call in hand: the digest as it was read, where it goes, how it should look, and the right to send it."""
+    """One call in hand: the digest as it was read, where it goes, how it should look, and the right to send it.
+
+    `layout` is None for messages that are only taken away.
+    """
 
     row: DigestRow
     channel: Channel
     view: DigestView
-    layout: DigestLayout
+    layout: DigestLayout | None
     step: DigestStep
     lease: Lease
 
@@ -82,19 +85,19 @@ class DigestBooks:
     async def _failed(self, attempt: DigestAttempt, error: DeliveryError) -> None:
         row, channel, now = attempt.row, attempt.channel, self._around.clock()
         judged = self._pauses.judge(error, _name_of(attempt), channel.name)
-        decision = (
-            Decision(dead=True)
-            if judged is not error
-            else retry.decide(
-                error,
-                attempts=row.attempts + 1,
-                failures=self._pauses.count(error),
-                age=_age(attempt, now),
-                max_age=self._around.max_age[channel.name],
-                plain=row.plain,
-                rng=self._around.rng,
-            )
+        decision = retry.decide(
+            judged,
+            attempts=row.attempts + 1,
+            failures=self._pauses.count(judged),
+            age=_age(attempt, now),
+            max_age=self._around.max_age[channel.name],
+            plain=row.plain,
+            rng=self._around.rng,
         )
+        if (
+            judged is not error and attempt.step.kind != "remove"
+        ):  # to try it again would only keep its incidents waiting
+            decision = Decision(dead=True)
 
         def work(conn: Connection) -> int:
             return self._record_failure(conn, attempt, error, decision, now)
@@ -135,14 +138,15 @@ def stand_after(
 ) -> tuple[DigestRow, list[DigestEntry]]:
     """The digest after a call that went well, and the incidents that it shows since then."""
     row, layout, step = replace(attempt.row, attempts=0), attempt.layout, attempt.step
+    if step.kind == "remove":
+        return replace(row, pages=tuple(page for at, page in enumerate(row.pages) if at not in step.pages)), []
+    assert layout is not None
     if step.kind == "attach":
         told = [] if call.recipients else _news(layout.listed)  # the others were told with the first try
         if sent.retry_recipients and row.head is not None:
             return replace(row, head=replace(row.head, remote=_remote(sent, None))), told
         done: dict[str, Any] = {"state": AFTER, "condensed": True} if row.state == CLOSING else {}
         return replace(row, listed_at=now, **done), told
-    if step.kind == "remove":
-        return replace(row, pages=tuple(page for at, page in enumerate(row.pages) if at not in step.pages)), []
     assert call.content is not None
     if not step.pages:
         return _with_head(row, layout, call, sent, now, appending=appending)

@@ -24,6 +24,7 @@ def call_of(attempt: DigestAttempt) -> DigestCall:
     head = row.head.remote if row.head else None
     if step.kind == "remove":
         return DigestCall(kind="remove", remote=head, remotes=tuple(row.pages[at].remote for at in step.pages))
+    assert layout is not None
     if step.kind == "attach":
         content = layout.listing() if layout.listing is not None else None
         return DigestCall(kind="attach", content=content, remote=head, recipients=unreached(row, attempt.view))

@@ -84,6 +84,12 @@ def plan_digest(state: DigestState, layout: DigestLayout, *, removes: int, now: 
     return Later(min(waiting)) if waiting else None
 
 
+def plan_removal(state: DigestState, *, removes: int, now: Millis) -> DigestStep | None:
+    """What one call can take away of the messages of a digest that was given up, the last first; None when that is all."""
+    there = [position for position, shown in enumerate(state.pages) if removes and _removable(shown, now)]
+    return DigestStep(kind="remove", pages=tuple(there[-removes:])) if there else None
+
+
 def plan_summary(*, news: bool, last: bool, told_at: Millis | None, now: Millis) -> DigestStep | Later | None:
     """The same where nothing can be edited: a message when there is news, at most one a minute, and a last one.
 

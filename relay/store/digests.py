@@ -25,8 +25,6 @@ RING = 4
 REFUSED_FOR: Millis = 10 * MINUTE
 """A digest that the platform does not take is not tried again for so long; posts go their own way meanwhile."""
 JUST: Millis = 2 * MINUTE
-LATEST = 5
-"""Of so many digests one has told something, unless nothing was to be told for long."""
 KEEP: Millis = 7 * DAY
 """Digests that are done are kept for the buttons below them."""
 
@@ -114,7 +112,8 @@ def look(
         return Look(quiet, rows, urgent if isinstance(urgent, Due) else None, crowd, stale)
     held = [row.id for row in rows if row.state in (CLOSING, AFTER)]
     due = next_due(conn, channels, now, several=several, only=[_served_alone(held)] if held else (), after=after)
-    if isinstance(due, Idle) or not due.crowded or any(row.state == REFUSED for row in rows):
+    refused = any(row.state == REFUSED and (row.ended_at or 0) > now - REFUSED_FOR for row in rows)
+    if isinstance(due, Idle) or not due.crowded or refused:
         return Look(due, rows, stale=stale)
     return Look(due, rows, crowd=_crowd(conn, channels, now, appending=appending), stale=stale)
 
@@ -125,7 +124,7 @@ _LIVING = (
         digests.c.channel.in_(bindparam("channels", expanding=True)),
         or_(
             digests.c.state.in_((STORM, CLOSING, AFTER)),
-            and_(digests.c.state == REFUSED, digests.c.ended_at > bindparam("refused_since")),
+            and_(digests.c.state == REFUSED, or_(digests.c.ended_at > bindparam("since"), digests.c.pages != "[]")),
         ),
     )
     .order_by(digests.c.id)
@@ -134,7 +133,7 @@ _LIVING = (
 
 def living_digests(conn: Connection, channels: Sequence[str], now: Millis) -> tuple[DigestRow, ...]:
     """The digests of these channels that are not done, the oldest first."""
-    found = conn.execute(_LIVING, {"channels": channels, "refused_since": now - REFUSED_FOR})
+    found = conn.execute(_LIVING, {"channels": channels, "since": now - REFUSED_FOR})
     return tuple(_row(one) for one in found)
 
 
@@ -145,7 +144,7 @@ def find_digest(conn: Connection, digest_id: int) -> DigestRow | None:
 
 def last_told_at(conn: Connection, channel: str) -> Millis | None:
     """When a channel had the last message of its digests, where each is a message of its own."""
-    latest = select(digests).where(digests.c.channel == channel).order_by(digests.c.id.desc()).limit(LATEST)
+    latest = select(digests).where(digests.c.channel == channel).order_by(digests.c.id.desc()).limit(5)
     rows = [_row(one) for one in conn.execute(latest)]
     return max((at for row in rows for at in (row.listed_at, row.head and row.head.at) if at), default=None)
 
@@ -264,9 +263,11 @@ def promote(conn: Connection, row: DigestRow, matters: Sequence[int], now: Milli
 def release(conn: Connection, row: DigestRow, now: Millis, lease: Lease | None) -> None:
     """The platform does not take this digest: its posts go their own way, none of them is lost.
 
-    What it has told of one needs no sound any more, and no message at all if that was the end.
+    What it has told of one needs no sound any more, and no message at all if that was the end. Its messages are kept as
+    pages, to be taken away.
     """
-    save_digest(conn, replace(row, state=REFUSED, ended_at=now), lease)
+    left = (row.head, *row.pages) if row.head else row.pages
+    save_digest(conn, replace(row, state=REFUSED, ended_at=now, head=None, pages=left), lease)
     told = posts.c.announced_rev >= newest_revision()
     is_open = select(incidents.c.id).where(incidents.c.id == posts.c.incident_id, incidents.c.closed_at.is_(None))
     missing = or_(~told, is_open.correlate(posts).exists())

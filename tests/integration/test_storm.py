@@ -401,16 +401,35 @@ async def test_a_digest_that_is_refused_after_the_storm_leaves_what_fires_withou
     storm.fires(range(100, 130), at=1)
     storm.resolves(range(120, 130), at=100)
     await storm.simulation.run(400)
-    told = len(storm.messages)
+    before = list(storm.messages)
     refusal = {"ok": False, "error_code": 400, "description": "Bad Request: something about digests"}
     storm.telegram.fail_next("editMessageText", status=400, body=refusal)
     storm.resolves([119], at=410)
     await storm.simulation.run(600)
-    own = sum("Error" in one.text for one in storm.messages[:told])
-    assert [one.silent for one in storm.messages[told:]] == [True] * (20 - own)
-    assert [one.text for one in storm.messages[told:] if "Resolved" in one.text.splitlines()[0]] == [
-        one.text for one in storm.messages[told:] if "node-0119" in one.text
+    own = sum("Error" in one.text for one in before)
+    after = [one for one in storm.messages if one not in before]
+    assert [one.silent for one in after] == [True] * (20 - own)
+    assert [one.text for one in after if "Resolved" in one.text.splitlines()[0]] == [
+        one.text for one in after if "node-0119" in one.text
     ]
+    assert "torm" not in storm.texts  # nobody would keep true what the digest has left behind
+
+
+async def test_what_a_refused_digest_leaves_behind_is_taken_away_after_an_outage_too(storm: Storm) -> None:
+    storm.fires(range(100, 700), at=1)
+    await storm.simulation.run(60)
+    assert len([one for one in storm.messages if one.text.startswith("Page")]) > 1
+    refusal = {"ok": False, "error_code": 400, "description": "Bad Request: something about digests"}
+    storm.telegram.fail_next("editMessageText", status=400, body=refusal)
+    storm.telegram.fail_next("deleteMessages", status=502, times=5)
+    storm.resolves(range(100, 700), at=70)
+    storm.at(75, storm.telegram.down)
+    storm.at(1000, storm.telegram.up)
+    await storm.simulation.run(1100)
+    storm.simulation.start()
+    await storm.simulation.run(2000)
+    assert "600 firing" not in storm.texts
+    assert not [line for line in storm.texts.splitlines() if line[:1] in set("🔴🟠🟡")]
 
 
 async def test_a_digest_for_which_alone_the_chat_fails_costs_no_alert(storm: Storm) -> None:
@@ -424,7 +443,7 @@ async def test_a_digest_for_which_alone_the_chat_fails_costs_no_alert(storm: Sto
 async def test_a_digest_that_alone_can_no_longer_be_edited_holds_up_nothing_else(storm: Storm) -> None:
     storm.fires(range(100, 130), at=1)
     await storm.simulation.run(400)
-    told = len(storm.messages)
+    before = list(storm.messages)
     storm.telegram.fail_next("editMessageText", text="storm", status=502, times=100_000)
     storm.resolves([119], at=410)
     storm.fires(range(200, 203), at=500)
@@ -433,7 +452,7 @@ async def test_a_digest_that_alone_can_no_longer_be_edited_holds_up_nothing_else
     own = {number: sent_alone(storm, number) for number in (119, *range(200, 206))}
     assert max(own[number].at - (500 if number < 203 else 600) for number in range(200, 206)) < 60
     assert "Resolved" in own[119].params["text"]
-    assert [one.silent for one in storm.messages[told:]].count(False) == 6
+    assert [one.silent for one in storm.messages if one not in before].count(False) == 6
 
 
 def sent_alone(storm: Storm, number: int) -> Any:
