@@ -1,4 +1,4 @@
-"""The relay as its users run it: `python -m relay serve` in a process of its own, and what it says and answers."""
+"""The relay as its users run it: `relay serve` in a process of its own, and what it says and answers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import yaml
 
+from tests.forked import ForkedProcess
 from tests.programs import ROOT
 
 TOKEN = "webhook-token"
@@ -24,16 +25,19 @@ READY_WITHIN = 20.0
 class RelayProcess:
     """One relay with its config and database in a folder; `start` again after a `kill` continues where it was."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], *, environ: Mapping[str, str] | None = None) -> None:
-        """`environ` has the values of the `${NAME}`s in the config."""
+    def __init__(
+        self, folder: Path, config: Mapping[str, Any], *, environ: Mapping[str, str] | None = None, forked: bool = False
+    ) -> None:
+        """`environ` has the values of the `${NAME}`s in the config; `forked` spares the imports (`tests.forked`)."""
         self._folder = folder
+        self._forked = forked
         self._environ = environ or {}
         self._config = {
             "server": {"listen": "127.0.0.1:0", "auth": {"bearer_token": TOKEN}},
             "database": {"url": f"sqlite:///{folder / 'relay.db'}"},
             **config,
         }
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | ForkedProcess | None = None
         self._log = folder / "relay.log"
         self.url = ""
 
@@ -50,12 +54,7 @@ class RelayProcess:
         """Returns once it listens; keeps its port over a restart, as Alertmanager's config names it."""
         (self._folder / "relay.yml").write_text(yaml.safe_dump(self._config))
         said = len(self.output)
-        with self._log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "relay", "serve", "--config", str(self._folder / "relay.yml"),
-                cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
-                env={**os.environ, **self._environ, "HOME": str(self._folder)},
-            )  # fmt: skip
+        self._process = await self._begin("serve", "--config", str(self._folder / "relay.yml"))
         async with asyncio.timeout(READY_WITHIN):
             while not (found := re.search(r"event=listening host=(\S+) port=(\d+)", self.output[said:])):
                 if self._process.returncode is not None:
@@ -64,6 +63,18 @@ class RelayProcess:
         self.url = f"http://{found[1]}:{found[2]}"
         server: dict[str, Any] = self._config["server"]
         server["listen"] = f"{found[1]}:{found[2]}"
+
+    async def _begin(self, *words: str) -> asyncio.subprocess.Process | ForkedProcess:
+        environ = {**os.environ, **self._environ, "HOME": str(self._folder)}
+        if self._forked:
+            process = ForkedProcess(words, environ, self._log)
+            await process.start()
+            return process
+        with self._log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "relay", *words,
+                cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environ,
+            )  # fmt: skip
 
     def change(self, **sections: Any) -> None:
         """Another config for the next start."""

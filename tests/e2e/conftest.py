@@ -69,7 +69,8 @@ async def start_relay(tmp_path: Path, telegram: FakeTelegram) -> AsyncIterator[C
             "routes": [{"channels": ["chat"]}],
             **sections,
         }
-        relay = RelayProcess(folder, {name: section for name, section in config.items() if section is not None})
+        wanted = {name: section for name, section in config.items() if section is not None}
+        relay = RelayProcess(folder, wanted, forked=True)
         started.append(relay)
         await relay.start()
         return relay

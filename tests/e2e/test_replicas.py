@@ -48,7 +48,7 @@ async def start_relays(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
         for _ in range(count):
             folder = tmp_path / f"relay-{len(started)}"
             folder.mkdir()
-            started.append(RelayProcess(folder, {**config, "server": dict(config["server"])}))
+            started.append(RelayProcess(folder, {**config, "server": dict(config["server"])}, forked=True))
         await asyncio.gather(*(relay.start() for relay in started[-count:]))
         return started[-count:]
 
