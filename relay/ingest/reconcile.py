@@ -29,12 +29,16 @@ class Reported:
     silenced_by: str = ""  # who made the silence
     silenced_until: Millis | None = None
 
+    @property
+    def muted(self) -> bool:
+        return self.silenced or self.inhibited
+
 
 def differs(held: Held, reported: Reported) -> bool:
-    """Whether the API says anything that we do not show yet."""
+    """Whether the API says anything that we do not show yet, or that must ring."""
     mine = (held.silenced, held.inhibited, held.silenced_by, held.silenced_until)
     theirs = (reported.silenced, reported.inhibited, reported.silenced_by, reported.silenced_until)
-    return held.unconfirmed or mine != theirs
+    return (held.unconfirmed and not reported.muted) or mine != theirs
 
 
 class Reconciler:
@@ -68,7 +72,7 @@ class Reconciler:
             alert = scope.alerts.get(alert_id)
             if alert is not None and alert.firing:
                 _mark(turn, alert, state)
-                if alert.unconfirmed and (alert.seen_at or 0) < listed_before:
+                if alert.unconfirmed and not state.muted and (alert.seen_at or 0) < listed_before:
                     turn.confirm(alert)
         for alert_id in gone:
             alert = scope.alerts.get(alert_id)
@@ -111,7 +115,7 @@ class Reconciler:
         return frozenset(woken)
 
     def end_flapping(self, conn: Connection) -> frozenset[str]:
-        """Takes the mark off alerts that were quiet long enough; one that still fires then rings."""
+        """Takes the mark off alerts that were quiet long enough; one that still fires then rings, once nothing mutes it."""
         now = self._clock()
         scope = Scope(conn)
         ids = quiet_again(conn, now)
@@ -121,9 +125,10 @@ class Reconciler:
             if alert.flapping_until is None or alert.flapping_until > now:
                 continue  # it has started again since we looked
             alert.flapping_until, alert.recent_starts = None, "[]"
-            if alert.firing:
+            if alert.firing and not (alert.silenced or alert.inhibited):
                 turn.confirm(alert)
             else:
+                alert.unconfirmed = alert.firing
                 turn.touch(alert)
         woken = turn.finish()
         scope.write()

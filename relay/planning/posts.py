@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay.clock import MINUTE, Millis
-from relay.notification import AlertView, Capabilities, Changes, IncidentView, Kind
+from relay.notification import AlertState, AlertView, Capabilities, Changes, IncidentView, Kind
 from relay.severity import Severity
 
 TELL_ONCE_IN: Millis = 5 * MINUTE
@@ -137,9 +137,8 @@ def _calls(view: IncidentView, changes: Changes) -> bool:
 
 def _unanswered(view: IncidentView, changes: Changes) -> bool:
     """Alertmanager repeats, and a critical alert still waits for somebody."""
-    return changes.repeat and any(
-        alert.severity is Severity.CRITICAL and alert.acked_by is None for alert in view.firing
-    )
+    waits = (one for one in view.firing if one.state is AlertState.FIRING and one.acked_by is None)
+    return changes.repeat and any(one.severity is Severity.CRITICAL for one in waits)
 
 
 def _quiet(post: PostState, view: IncidentView, changes: Changes) -> bool:

@@ -223,6 +223,34 @@ async def test_what_fires_of_a_cluster_that_left_the_config_is_no_longer_reporte
         assert [alert.state for alert in view.alerts] == [AlertState.FIRING]
 
 
+async def test_a_flapping_alert_that_somebody_silenced_does_not_ring_when_its_mark_goes(tmp_path: Path) -> None:
+    async with open_state(sqlite_engine(tmp_path)) as state:
+        for _ in range(2):
+            await state.post(wire_alert(starts=state.clock()))
+            await state.post(wire_alert(firing=False, starts=state.clock(), ends=state.clock()))
+        alert = wire_alert(starts=state.clock())
+        await state.post(alert)
+        await state.poll(silenced=[alert])
+        await state.show()
+        state.clock.advance(16 * MINUTE)
+        await state.database.write(state.reconciler.end_flapping)
+        assert await state.kinds() == ["edit"]
+        await state.poll(alert)  # the silence is over, and it still fires
+        assert await state.kinds() == ["reply", "edit"]
+
+
+async def test_a_late_message_of_a_silenced_alert_rings_when_the_silence_is_over(tmp_path: Path) -> None:
+    async with open_state(sqlite_engine(tmp_path)) as state:
+        await state.post(wire_alert())
+        await state.post(wire_alert(firing=False, ends=state.clock()))
+        await state.post(wire_alert())  # another peer's, from before the resolve
+        await state.show()
+        await state.poll(silenced=[wire_alert()])
+        assert await state.kinds() == ["edit"]
+        await state.poll(wire_alert())
+        assert await state.kinds() == ["reply", "edit"]
+
+
 async def give_up(state: State, due: Due | None, **values: Any) -> None:
     """The destination refuses this for good."""
     assert due is not None

@@ -110,6 +110,14 @@ def test_a_repeat_rings_until_somebody_has_the_critical() -> None:
     assert step(make_incident_view(alert(severity=Severity.ERROR), revision=2, repeat_rev=2)).kind is Kind.EDIT
 
 
+@pytest.mark.parametrize("state", [AlertState.SILENCED, AlertState.INHIBITED])
+def test_a_repeat_does_not_ring_for_a_critical_that_is_muted(state: AlertState) -> None:
+    """Alertmanager repeats the others of its group."""
+    others = alert(severity=Severity.WARNING, name="Other")
+    view = make_incident_view(alert(state=state), others, revision=2, repeat_rev=2)
+    assert step(view).kind is Kind.EDIT
+
+
 def test_an_ack_is_an_edit_and_one_short_mail_in_five_minutes() -> None:
     view = make_incident_view(alert(acked_by="anna"), revision=2, ack_rev=2)
     assert step(view).kind is Kind.EDIT
