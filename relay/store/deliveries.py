@@ -136,7 +136,8 @@ def follow_config(conn: Connection, digests: Mapping[str, str], now: Millis) -> 
     known = {row.key: row.config for row in conn.execute(select(destinations.c.key, destinations.c.config))}
     changed = [name for name, digest in digests.items() if known.get(name) and known[name] != digest]
     _revive(conn, IS_DEAD & posts.c.channel.in_(changed), now)
-    _look_again(conn, changed, now)
+    if changed:
+        _look_again(conn, changed, now)
     for name, digest in digests.items():
         if name not in known:
             conn.execute(insert(destinations).values(key=name, config=digest))

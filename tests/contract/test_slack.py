@@ -183,6 +183,18 @@ async def test_a_message_in_a_former_channel_is_known_as_such_once_the_present_o
     assert not moved.is_elsewhere({"webhook": True})
 
 
+async def test_a_channel_that_answers_with_another_id_than_the_configs_is_no_other_channel(
+    slack: FakeSlack, open_channel: Open
+) -> None:
+    shared = open_channel(channel="C000000009")
+    slack.script.answer(200, b'{"ok": true, "channel": "C000000077", "ts": "1.1"}', "application/json")
+    remote = await send(shared, make_notice())
+    assert remote["channel"] == "C000000077"
+    for channel in (shared, open_channel(channel="C000000009")):  # before and after a restart
+        assert not channel.is_elsewhere(remote)
+    assert open_channel(channel="C000000010").is_elsewhere(remote)
+
+
 async def test_a_former_channel_that_is_gone_does_not_stop_the_present_one(
     slack: FakeSlack, bot: SlackChannel, open_channel: Open
 ) -> None:

@@ -140,7 +140,8 @@ class SlackChannel:
 
     def is_elsewhere(self, remote: Remote) -> bool:
         """In another channel than that of now, as far as that is known: a `#name` has an id since its first message."""
-        return self._channel_id is not None and remote.get("channel", self._channel_id) != self._channel_id
+        place = remote.get("asked") or remote.get("channel")
+        return self._channel_id is not None and place not in (None, self._channel_id)
 
     async def check(self) -> Checked:
         """Asks with `auth.test` and, where the bot may, for the channel; a webhook with a post too empty to be shown."""
@@ -181,8 +182,10 @@ class SlackChannel:
         channel, ts = answer.get("channel"), answer.get("ts")
         if not isinstance(channel, str) or not isinstance(ts, str):
             raise nonsense(200)
-        self._channel_id = channel
-        return Sent(remote={"channel": channel, "ts": ts})
+        if self._options.channel != self._channel_id:  # configured by its name
+            self._channel_id = channel
+        asked = {} if channel == self._channel_id else {"asked": self._channel_id}  # a shared channel may have two ids
+        return Sent(remote={"channel": channel, "ts": ts, **asked})
 
     async def _refer(self, content: SlackContent, channel: str, ts: str) -> None:
         """Edits the message, answers it, or puts the document into its thread."""
