@@ -402,7 +402,9 @@ def code_of_the_backup_page(word: str, folder: Path) -> list[str]:
     lines = [line for block in markdown.blocks(BACKUP, "sh") for line in markdown.commands(block)]
     found = [shlex.split(line)[-1] for line in lines if "sqlite3.connect" in line and word in line]
     assert found
-    return [re.sub(r"(?<=[':])/(?:data/|var/lib/relay/|var/backups/)?(?=\w+\.db)", f"{folder}/", code) for code in found]
+    return [
+        re.sub(r"(?<=[':])/(?:data/|var/lib/relay/|var/backups/)?(?=\w+\.db)", f"{folder}/", code) for code in found
+    ]
 
 
 def kept(file: Path) -> list[int]:
