@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from relay.config import ConfigError, Problem, load
 from tests.config_files import EXAMPLE, SECRETS
 
 SOURCE = EXAMPLE.read_text(encoding="utf-8")
+TREE: Any = yaml.safe_load(SOURCE)
 PIECES = [
     *("{", "}", "[", "]", ": ", "- ", "? ", "#", "&a ", "*a", "!x ", "|", ">", "'", '"', "<<: ", "---\n", "%", "@"),
     *("${", "${X}", "$${", "\n", "  ", "\t", "\x00", "é", "\ud83d", "0", "null", "~"),
@@ -65,7 +67,7 @@ scalars = (
     | st.sampled_from(["telegram", "slack", "a", "1h", "/"])
 )
 KEYS = {"type", "name", "url", "bot_token", "channels", "fallback", "matchers", "auth", "bearer_token_file"}
-keys = st.sampled_from(sorted(set(yaml.safe_load(SOURCE)) | KEYS))
+keys = st.sampled_from(sorted(set(TREE) | KEYS))
 trees = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys | st.text(max_size=5), inner, max_size=4),
@@ -90,14 +92,14 @@ def places() -> list[tuple[str | int, ...]]:
         for key, item in items:
             walk(item, (*path, key))
 
-    walk(yaml.safe_load(SOURCE), ())
+    walk(TREE, ())
     return found[1:]
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_value_in_any_place_of_the_example_is_a_config_or_errors_with_lines(data: st.DataObject) -> None:
-    tree = yaml.safe_load(SOURCE)
+    tree = copy.deepcopy(TREE)
     *path, last = data.draw(st.sampled_from(places()))
     inner = tree
     for part in path:
