@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from relay import logs, retry
 from relay.clock import SECOND, Millis
-from relay.delivery.outcome import failure_of, partial_of, progress_of
+from relay.delivery.outcome import failure_of, partial_of, progress_of, refused_by
 from relay.delivery.recording import Recording
 from relay.notification import Channel, DeliveryError, Kind, Notice, Sent
 from relay.store.database import Connection
@@ -62,7 +62,7 @@ class Bookkeeper:
             if partial is not None:
                 record_failure(conn, post.id, partial, attempt.lease)
 
-        await self._recording.write_success(channel, now, work)
+        await self._recording.write_success(channel, now, work, refused=refused_by(sent))
         outcome = "edited" if attempt.notice.kind in (Kind.EDIT, Kind.FAREWELL) else "sent"
         self._around.metrics.notifications.labels(channel.name, channel.type, outcome).inc()
         if post.since is not None:

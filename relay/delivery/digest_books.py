@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay import logs, retry
 from relay.clock import SECOND, Millis
+from relay.delivery.outcome import refused_by
 from relay.delivery.recording import Recording
 from relay.notification import Channel, DeliveryError, Remote, Sent
 from relay.notification_digest import DigestCall, DigestEntry, DigestLayout, DigestView
@@ -70,16 +71,16 @@ class DigestBooks:
         def work(conn: Connection) -> None:
             absorb(conn, row, shown, attempt.lease, appending=appending)
 
-        await self._recording.write_success(channel, now, work)
+        refused = refused_by(sent)
+        await self._recording.write_success(channel, now, work, refused=refused)
         metrics, outcome = self._around.metrics, "edited" if call.kind in ("edit", "remove") else "sent"
         metrics.notifications.labels(channel.name, channel.type, outcome).inc()
         for entry in shown:
             delay = max(now - (entry.waiting or now), 0) / SECOND
             metrics.notification_delay_seconds.labels(channel.type).observe(delay)
         self._log.info(f"digest {outcome}", **_what(attempt), shown=len(shown))
-        if sent.refused:
+        if refused:
             metrics.notification_failures.labels(channel.name, channel.type, "not_found").inc()
-            refused = "; ".join(f"{who}: {why}" for who, why in sent.refused.items())
             self._log.warning("digest refused for good", **_what(attempt), error=refused)
 
     async def _failed(self, attempt: DigestAttempt, error: DeliveryError) -> None:

@@ -40,12 +40,17 @@ def partial_of(notice: Notice, sent: Sent, due_at: Millis) -> Failure | None:
 
     Those refused for now stay in the post and alone get the retry; those refused for good are named and stay without.
     """
-    refused = "; ".join(f"{who}: {why}" for who, why in sent.refused.items())
+    refused = refused_by(sent)
     if sent.retry_recipients:
         waiting = ", ".join(sent.retry_recipients)
         detail = f"refused for now: {waiting}" + (f"; for good: {refused}" if refused else "")
         return Failure(reason="server_error", detail=detail, due_at=due_at)
     return Failure(reason="not_found", detail=f"refused for good: {refused}", due_at=notice.now) if refused else None
+
+
+def refused_by(sent: Sent) -> str:
+    """Recipients that stay without it, and why; "" for none."""
+    return "; ".join(f"{who}: {why}" for who, why in sent.refused.items())
 
 
 def failure_of(error: DeliveryError, decision: Decision, notice: Notice, now: Millis) -> Failure:

@@ -23,12 +23,17 @@ class Recording:
         self._database = database
         self._log = logs.get("delivery")
 
-    async def write_success(self, channel: Channel, now: Millis, work: Callable[[Connection], T]) -> T:
-        """`work`, and in the same transaction that the channel takes what it is sent."""
+    async def write_success(
+        self, channel: Channel, now: Millis, work: Callable[[Connection], T], *, refused: str = ""
+    ) -> T:
+        """`work`, and in the same transaction that the channel takes what it is sent, but not for whom `refused` names."""
 
         def write(conn: Connection) -> T:
             done = work(conn)
             record_success(conn, channel.name, now)
+            if refused:
+                error = DeliveryError("not_found", f"refused for good: {refused}", scope="post", permanent=True)
+                record_refusal(conn, channel.name, now, error)
             return done
 
         return await self.write(write)

@@ -21,6 +21,7 @@ from relay.clock import DAY
 from relay.demo.mail import FakeMail
 from relay.demo.slack import FakeSlack
 from relay.rendering import Renderer
+from relay.store.overview import overview
 from tests.fakes.gateway import FakeGateway
 from tests.simulation import Simulation, simulate
 from tests.state import APPENDING, LIVING, START, State, open_state, sqlite_engine
@@ -165,6 +166,24 @@ async def test_who_is_refused_for_now_gets_the_mails_of_a_storm_later_and_nobody
         last = fake.mailbox[told:]
         assert [one.recipients for one in last] == [(ops,), (dev,)]
         assert all("The alert storm is over" in one.text for one in last)
+
+
+@pytest.mark.parametrize("groups", [1, 40])
+async def test_who_is_refused_for_good_is_named_until_a_mail_reaches_all(state: State, groups: int) -> None:
+    async def error() -> str:
+        figures = (await state.database.read(overview)).channels["chat"]
+        return figures.detail if figures.failing_since is not None else ""
+
+    async with mail_storm(state, "ops@example.org", "dev@example.org") as (simulation, fake):
+        fake.script.reply("RCPT", "550 5.1.1 no such user", address="dev", times=None)
+        fires(simulation, range(100, 100 + groups), at=1)
+        await simulation.run(30)
+        assert await error() == "refused for good: dev@example.org: 550 5.1.1 no such user"
+        assert [one.recipients for one in fake.mailbox] == [("ops@example.org",)]
+        fake.script.answers.clear()
+        resolves(simulation, range(100, 100 + groups), at=100)
+        await simulation.run(300)
+        assert await error() == ""
 
 
 async def test_who_is_refused_for_a_day_is_not_waited_for_any_longer(state: State) -> None:
