@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -341,6 +342,13 @@ async def test_the_status_does_not_wait_for_a_slow_alertmanager(bot: BotRelay, f
         status = await bot.ask(VERA, "/status")
     assert "⚠️ am-0 is slow to answer." in status.text
     released.set()
+
+
+async def test_what_cannot_be_read_is_told_in_the_language_of_the_chat_with_an_example(bot: BotRelay) -> None:
+    await bot.restart(channels={"chat": {"type": "telegram", "chat_id": CHAT, "language": "ru"}})
+    for command in ("/alerts", "/silences", "/silence 2h"):
+        said = (await bot.ask(ANNA, f"{command} instance=~[")).text
+        assert re.fullmatch(r"Не могу разобрать: .+\. Например: /(alerts|silences?) .+", said), said
 
 
 async def test_the_status_says_in_the_readers_language_what_is_wrong_with_a_channel(bot: BotRelay) -> None:

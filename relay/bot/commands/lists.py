@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
+from relay.bot.commands.written import unreadable
 from relay.bot.desk import Desk
 from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Button, Request, Sorry, Tap
@@ -51,7 +52,7 @@ class Leaf:
 
 
 async def alerts(desk: Desk, request: Request) -> Answer:
-    _read(request.rest, request.person.name)  # so that a bad filter is told before anything is asked
+    _read(request, request.rest, request.person.name)  # so that a bad filter is told before anything is asked
     token = desk.new_token()
     state = {"filter": request.rest, "who": request.person.name, "scope": sorted(request.place.scope)}
     view = View(token=token, chat=request.place.chat_id, kind=VIEW, state=state, expires_at=request.now + KEEP)
@@ -98,7 +99,7 @@ async def _known(desk: Desk, request: Request, view: View, leaf: Leaf, *, edit: 
 async def _page(
     desk: Desk, request: Request, view: View, leaf: Leaf, ask: Callable[[], Awaitable[Picture]], *, edit: bool
 ) -> Answer:
-    wanted = _read(str(view.state["filter"]), str(view.state["who"]), frozenset(view.state["scope"]))
+    wanted = _read(request, str(view.state["filter"]), str(view.state["who"]), frozenset(view.state["scope"]))
     picture = await ask()
     found = await picture.narrowed(wanted)
     if leaf.group:
@@ -160,11 +161,11 @@ def _key(name: str) -> str:
     return button_code("name", name)
 
 
-def _read(text: str, who: str, scope: frozenset[str] = frozenset()) -> Filter:
+def _read(request: Request, text: str, who: str, scope: frozenset[str] = frozenset()) -> Filter:
     try:
         return parse_filter(text, who=who, channels=scope)
     except ValueError as error:
-        raise Sorry(str(error)) from None
+        raise unreadable(request, error, '/alerts critical instance=~"db.*"') from None
 
 
 def _counts(found: Sequence[Found]) -> list[tuple[Severity, int]]:

@@ -11,7 +11,7 @@ from relay.bot.commands import silence_events
 from relay.bot.commands import silence_pages as pages
 from relay.bot.commands.silence_bounds import EXAMPLE, ensure_allowed, ensure_clusters, next_morning
 from relay.bot.commands.subject import Subject, post_subject
-from relay.bot.commands.written import read_length
+from relay.bot.commands.written import read_length, unreadable
 from relay.bot.desk import Desk
 from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Request, Sorry, Tap
@@ -272,7 +272,7 @@ def _parse(request: Request) -> Plan:
             matcher for token in rest for matcher in parse_matchers(token.rstrip(","))
         ]  # fmt: skip
     except ValueError as error:
-        raise Sorry(_("%(problem)s. For example: %(example)s") % {"problem": error, "example": EXAMPLE}) from None
+        raise unreadable(request, error, EXAMPLE) from None
     if not matchers:
         raise Sorry(_("Say which alerts. For example: %(example)s") % {"example": EXAMPLE})
     choices = tuple(

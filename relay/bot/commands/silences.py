@@ -11,7 +11,7 @@ from relay.bot.commands import silence_flow as flow
 from relay.bot.commands import silence_pages as pages
 from relay.bot.commands.silence_bounds import ensure_allowed, ensure_clusters
 from relay.bot.commands.silence_events import Deed
-from relay.bot.commands.written import read_length
+from relay.bot.commands.written import read_length, unreadable
 from relay.bot.desk import Desk
 from relay.bot.troubles import tell_trouble
 from relay.bot.values import Answer, Button, Request, Sorry, Tap
@@ -32,7 +32,7 @@ _ACTION = re.compile(r"(p)(\d{1,4})|([ex])(s[a-z]{5})")
 
 async def silences(desk: Desk, request: Request) -> Answer:
     ensure_clusters(desk, request)
-    _read(request.rest)  # so that a bad filter is told before anything is asked
+    _read(request, request.rest)  # so that a bad filter is told before anything is asked
     view = View(
         token=desk.new_token(),
         chat=request.place.chat_id,
@@ -129,7 +129,7 @@ async def tap_pick(desk: Desk, request: Request, view: View, action: str) -> Tap
 
 async def _show(desk: Desk, request: Request, view: View, number: int, *, edit: bool) -> Answer:
     _ = request.texts.gettext
-    matchers, words = _read(str(view.state["filter"]))
+    matchers, words = _read(request, str(view.state["filter"]))
     standing, problems = await desk.silencer.standing()
     found = [
         one
@@ -156,12 +156,12 @@ async def _show(desk: Desk, request: Request, view: View, number: int, *, edit: 
     )  # fmt: skip
 
 
-def _read(text: str) -> tuple[list[Matcher], list[str]]:
+def _read(request: Request, text: str) -> tuple[list[Matcher], list[str]]:
     """Matchers that a silence must hold word for word, as Alertmanager's own filter means it, and words it must say."""
     try:
         matchers, terms = read_terms(text)
     except ValueError as error:
-        raise Sorry(str(error)) from None
+        raise unreadable(request, error, '/silences instance="db-1"') from None
     return matchers, [plain_word(term) for term in terms]
 
 

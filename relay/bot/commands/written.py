@@ -18,3 +18,10 @@ def read_length(request: Request, text: str, example: str) -> Millis:
         raise Sorry(
             _("“%(written)s” is no duration. For example: %(example)s") % {"written": written, "example": example}
         ) from None
+
+
+def unreadable(request: Request, error: ValueError, example: str) -> Sorry:
+    """What is said of matchers or words that cannot be read; the reason itself is the reader's, in English."""
+    _ = request.texts.gettext
+    told = {"problem": error, "example": example}
+    return Sorry(_("I cannot read this: %(problem)s. For example: %(example)s") % told)
