@@ -34,6 +34,7 @@ class People:
         self.chats: Sequence[ChatRole] = tuple(chats)
         self._users = {user.telegram_id: user for user in self.users}
         self._chats = {chat.chat_id: chat.role for chat in self.chats}
+        self._names = {user.name.casefold() for user in self.users}
 
     def meet(self, account: Account, *chat_ids: int) -> Person:
         """`chat_ids`: the chat's number, and those that it had before Telegram gave it another."""
@@ -41,7 +42,7 @@ class People:
         known = None if anonymous or account.id is None else self._users.get(account.id)
         of_chat = (self._chats.get(chat_id) for chat_id in chat_ids)
         roles = [role for role in (known.role if known else None, *of_chat) if role is not None]
-        name = known.name if known else one_line(account.name, MAX_NAME) or str(account.id or "")
+        name = known.name if known else self._name_of(account)
         return Person(
             id=account.id or 0,
             name=name,
@@ -50,6 +51,11 @@ class People:
             language="ru" if account.language.lower().partition("-")[0] == "ru" else "en",
             anonymous=anonymous,
         )
+
+    def _name_of(self, account: Account) -> str:
+        """What somebody who is not in the config calls himself; with the id where that is a user's name."""
+        name = one_line(account.name, MAX_NAME) or str(account.id or "")
+        return f"{name} ({account.id})" if name.casefold() in self._names else name
 
     def role_in_private(self, user: User) -> Role:
         return max(user.role, self._chats.get(user.telegram_id, user.role))

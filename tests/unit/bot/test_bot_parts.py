@@ -176,3 +176,11 @@ async def test_telegrams_calls_need_the_secret_and_wait_until_the_bot_is_ready()
         door.close()
         assert await call("s3cret") == 503
     assert seen == [{"update_id": 1}]
+
+
+@pytest.mark.parametrize("name", ["anna", "Anna", " ANNA "])
+def test_nobody_can_take_the_name_of_a_user_of_the_config(name: str) -> None:
+    assert PEOPLE.meet(Account(id=1, name="Annette"), -5).name == "anna"
+    stranger = PEOPLE.meet(Account(id=7, name=name), -5)
+    assert (stranger.name.casefold(), stranger.role) == ("anna (7)", Role.RESPONDER)
+    assert PEOPLE.meet(Account(id=7, name="Boris"), -5).name == "Boris"
