@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from relay.channels.telegram.loading import load_channel
 from relay.rendering.sandbox import BoundedEnvironment
 from tests import programs, recorded
 from tests.error_logs import ErrorLogs
@@ -21,9 +22,11 @@ LONGEST_FIRST = ("e2e", "browser", "integration", "property")
 """Folders of tests; the others follow."""
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Python 3.11 makes an event loop for whoever asks first, here plugins, which nobody closes: say that there is none."""
     asyncio.set_event_loop(None)
+    if hasattr(config, "workerinput"):
+        load_channel()  # one of several processes collects all tests, some of which import aiogram: so for half the time
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
