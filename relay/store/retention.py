@@ -193,7 +193,14 @@ def _ended(before: Millis) -> ColumnElement[bool]:
     )
     left = and_(memberships.c.left_rev > 0, alerts.c.seen_at <= before)
     over = and_(memberships.c.open.is_(False), or_(episodes.c.ends_at <= before, left))
-    return and_(incidents.c.closed_at.is_(None), incidents.c.id < first_id(before), over, ~behind)
+    return and_(_goes_on(before), over, ~behind)
+
+
+def _goes_on(before: Millis) -> ColumnElement[bool]:
+    """An incident from before that something has happened in since: it never ends, or ends and goes on within `reopen`."""
+    return and_(
+        incidents.c.id < first_id(before), or_(incidents.c.closed_at.is_(None), incidents.c.changed_at > before)
+    )
 
 
 def _earlier(before: Millis) -> tuple[ColumnElement[bool], ...]:
@@ -208,7 +215,7 @@ def earlier_runs(conn: Connection, before: Millis) -> list[int]:
     listed = (
         select(memberships.c.alert_id)
         .join(incidents, incidents.c.id == memberships.c.incident_id)
-        .where(incidents.c.closed_at.is_(None), incidents.c.id < first_id(before))
+        .where(_goes_on(before))
     )
     old = select(episodes.c.id).where(episodes.c.alert_id.in_(listed), *_earlier(before))
     return list(conn.execute(old.limit(ROWS)).scalars())

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,20 @@ async def test_what_ended_long_ago_in_an_incident_that_never_ends_is_forgotten(o
         shown = await state.show()
         assert [step.kind for _, step, _ in shown] == ["reply", "edit"]
         assert [alert.episode for alert in shown[0][1].changes.fired] == [2]
+
+
+async def test_what_ended_long_ago_in_an_incident_that_goes_on_again_and_again_is_forgotten(opened: Open) -> None:
+    async with opened() as state:
+        state.policy = replace(state.policy, reopen={"chat": 30 * DAY})
+        for number in range(8):
+            await fire_and_resolve(state, pod=f"pod-{number}")
+            await fire_and_resolve(state, pod="pod-0")
+            await state.show()
+            state.clock.advance(20 * DAY)
+        assert await count(state, schema.incidents, schema.memberships, schema.episodes) == [1, 8, 16]
+        found = await forget(state)
+        assert (found.incidents, found.ended, found.runs) == (0, 3, 5)
+        assert await count(state, schema.incidents, schema.memberships, schema.episodes) == [1, 5, 11]
 
 
 async def test_what_ended_long_ago_stays_until_it_is_shown_at_every_destination(opened: Open) -> None:
