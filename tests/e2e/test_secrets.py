@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,20 @@ import pytest
 from relay.demo.telegram import FakeTelegram
 from tests.e2e.conftest import CHAT
 from tests.e2e.test_faults import body
-from tests.programs import ROOT
+from tests.forked import ForkedProcess
 from tests.servers import free_port
 
 MARK = "Zm9vYmFy"
 
 
 async def said_by_check(config: Path) -> str:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "relay", "check", "--online", "--config", str(config),
-        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    output, _ = await process.communicate()
-    return output.decode()
+    log = config.with_name("check.log")
+    process = ForkedProcess(["check", "--online", "--config", str(config)], os.environ, log)
+    await process.start()
+    await process.wait()
+    said = log.read_text()
+    assert said
+    return said
 
 
 @pytest.mark.expects_errors
