@@ -184,18 +184,26 @@ async def test_earlier_runs_go_and_the_number_of_the_next_one_is_still_right(ope
 async def test_a_run_that_another_incident_still_lists_stays(opened: Open) -> None:
     async with opened() as state:
         starts = state.clock()
-        await state.post(wire_alert(starts=starts), key="one")
-        group = await state.post(wire_alert(starts=starts), wire_alert("Other", starts=starts), key="two")
-        await state.post(wire_alert(firing=False, starts=starts, ends=state.clock()), key="one")
-        state.clock.advance(HOUR)
-        await state.post(wire_alert("Other", firing=False, starts=starts, ends=state.clock()), key="two")
-        await fire_and_resolve(state, key="three")
+        one = await state.post(wire_alert(starts=starts), key="one")
+        two = await state.post(wire_alert(starts=starts), wire_alert("Other", starts=starts), key="two")
         await state.show()
-        state.clock.advance(KEEP - HOUR + MINUTE)
+        await state.post(wire_alert(firing=False, starts=starts, ends=state.clock()), key="one")
+        await state.post(wire_alert("Other", firing=False, starts=starts, ends=state.clock()), key="two")
+        await state.database.write(_show_only, one.group)
+        state.clock.advance(11 * MINUTE)
+        await state.post(wire_alert(starts=state.clock()), key="three")
+        state.clock.advance(2 * KEEP)
         assert (await forget(state)).incidents == 1
-        view = await state.database.read(of_group, group.group, state.clock())
+        view = await state.database.read(of_group, two.group, state.clock())
         assert view is not None
         assert {alert.name: alert.episode for alert in view.alerts} == {"DiskFull": 1, "Other": 1}
+
+
+def _show_only(conn: Connection, code: str) -> None:
+    """Of all that is due only this group's post was served."""
+    incident = select(schema.alert_groups.c.incident_id).where(schema.alert_groups.c.code == code).scalar_subquery()
+    shown = schema.posts.update().where(schema.posts.c.incident_id == incident)
+    conn.execute(shown.values(due_at=None, since=None, shown_rev=2, announced_rev=2))
 
 
 async def test_a_group_whose_incident_is_forgotten_answers_nothing_and_starts_anew(opened: Open) -> None:
