@@ -18,6 +18,10 @@ from relay.notification import Channel
 from relay.rendering import Renderer
 
 
+class UnusableChannel(Exception):
+    """The config is valid, but a library does not take what it says of a channel; the text names it."""
+
+
 async def open_channels(
     config: Config,
     renderer: Renderer,
@@ -27,13 +31,17 @@ async def open_channels(
 ) -> list[Channel]:
     """Every channel of the config, ready to send; nothing is asked of the platforms yet.
 
-    Platform libraries are imported here and in a thread: aiogram's import alone takes a second, and webhooks are accepted
-    meanwhile. `telegram_bot` is the process's one client of the Bot API; it belongs to whoever opened it.
+    Raises `UnusableChannel`. Platform libraries are imported here and in a thread: aiogram's import alone takes a second,
+    and webhooks are accepted meanwhile. `telegram_bot` is the process's one client of the Bot API; it belongs to whoever
+    opened it.
     """
     opener = _Opener(config, renderer, session, resources, telegram_bot)
     channels = []
     for name, options in config.channels.items():
-        channel = await opener.open(name, options)
+        try:
+            channel = await opener.open(name, options)
+        except ValueError as error:
+            raise UnusableChannel(f"channels.{name}: {error}") from None
         resources.push_async_callback(channel.close)
         channels.append(channel)
     return channels

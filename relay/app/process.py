@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 import uvloop
 
 from relay import logs
+from relay.app.channels import UnusableChannel
 from relay.app.memory import freeze_imports, give_back, share_heaps
 from relay.app.relay import Relay
 from relay.config import Config
@@ -15,7 +17,7 @@ from relay.store.database import StoreUnavailable
 
 
 def run(config: Config, listen: str | None = None) -> int:
-    """Serves until SIGTERM or SIGINT; a second signal cancels at once. Returns the exit code."""
+    """Serves until SIGTERM, SIGINT or SIGHUP; a second signal cancels at once. Returns the exit code."""
     share_heaps()
     return uvloop.run(_serve(config, listen))
 
@@ -23,24 +25,36 @@ def run(config: Config, listen: str | None = None) -> int:
 async def _serve(config: Config, listen: str | None) -> int:
     log = logs.get("app")
     relay = Relay(config, listen=listen)
+    starting = asyncio.create_task(relay.start(), name="start")
+    _heed_signals(lambda: relay.request_stop() if starting.done() else starting.cancel())
     try:
-        await relay.start()
+        await starting
     except (StoreUnavailable, OSError) as error:
         log.error("cannot start", error=str(error))  # noqa: TRY400  the reason is the whole message
         await relay.stop()
         return 1
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, relay.request_stop)
+    except asyncio.CancelledError:
+        await relay.stop()
+        return 0
     settling = asyncio.create_task(_keep_small(relay), name="memory")
     try:
         await relay.wait()
-    except Exception:
-        log.exception("a critical task died")
+    except Exception as error:
+        unusable = error.subgroup(UnusableChannel) if isinstance(error, ExceptionGroup) else None
+        if unusable is None:
+            log.exception("a critical task died")
+        else:
+            log.error("cannot start", error=str(unusable.exceptions[0]))  # noqa: TRY400  the reason is the whole message
         return 1
     finally:
         settling.cancel()
     return 0
+
+
+def _heed_signals(stop: Callable[[], object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
+            asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
 async def settle(relay: Relay) -> None:

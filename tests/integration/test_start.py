@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -62,3 +63,32 @@ def test_it_says_why_it_cannot_have_the_database(tmp_path: Path, url: str, reaso
     said = serve(tmp_path, RELAY_DATABASE_URL=url)
     assert "cannot start" in said
     assert reason in said
+
+
+def test_it_says_which_channel_it_cannot_open(tmp_path: Path) -> None:
+    """What only the service's library can judge is known after it listens."""
+    (tmp_path / "relay.yml").write_text(
+        "server: {auth: {bearer_token: a-token-for-webhooks}}\n"
+        "channels: {pager: {type: apprise, url: 'nosuchservice://secret@host'}}\nroutes: [{channels: [pager]}]\n"
+    )
+    said = serve(tmp_path)
+    assert "cannot start" in said
+    assert "channels.pager: url is no address that Apprise understands" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_it_stops_in_order_when_it_is_asked_to_or_its_terminal_is_closed(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "relay", "serve"],
+        cwd=tmp_path,
+        env={**os.environ, **ENVIRONMENT},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "event=listening" in line)
+        process.send_signal(number)
+        rest = process.stderr.read()
+    assert (process.returncode, "event=stopped" in rest) == (0, True)
