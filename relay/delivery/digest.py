@@ -204,6 +204,9 @@ class Digests:
         if self.appending:
             return await self._append(row, lease)
         now, channel = self._around.clock(), self._channels[row.channel]
+        if row.head is not None and channel.is_elsewhere(row.head.remote):  # the config names another place now
+            await self._around.database.write(release, row, now, lease, moved=True)
+            return True
         view = await self._layouts.view(row)
         if not view.entries and row.head is None:
             return await self._is_over(row, lease)

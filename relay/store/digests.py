@@ -260,14 +260,14 @@ def promote(conn: Connection, row: DigestRow, matters: Sequence[int], now: Milli
     conn.execute(update(posts).where(*alone).values(quiet=True, due_at=now, since=now))
 
 
-def release(conn: Connection, row: DigestRow, now: Millis, lease: Lease | None) -> None:
+def release(conn: Connection, row: DigestRow, now: Millis, lease: Lease | None, *, moved: bool = False) -> None:
     """The platform does not take this digest: its posts go their own way, none of them is lost.
 
     What it has told of one needs no sound any more, and no message at all if that was the end. Its messages are kept as
-    pages, to be taken away.
+    pages, to be taken away. One that only stands elsewhere (`moved`) is no reason not to begin another.
     """
-    left = (row.head, *row.pages) if row.head else row.pages
-    save_digest(conn, replace(row, state=REFUSED, ended_at=now, head=None, pages=left), lease)
+    left, ended_at = (row.head, *row.pages) if row.head else row.pages, now - REFUSED_FOR if moved else now
+    save_digest(conn, replace(row, state=REFUSED, ended_at=ended_at, head=None, pages=left), lease)
     told = posts.c.announced_rev >= newest_revision()
     is_open = select(incidents.c.id).where(incidents.c.id == posts.c.incident_id, incidents.c.closed_at.is_(None))
     missing = or_(~told, is_open.correlate(posts).exists())

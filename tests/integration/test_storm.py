@@ -21,6 +21,7 @@ from relay.ingest.reconcile import reroute_incident
 from relay.rendering import Renderer
 from relay.routing import RouteConfig, Router
 from relay.severity import SeverityMap
+from relay.store.deliveries import follow_config
 from relay.store.held import open_incidents
 from tests.simulation import Simulation, simulate
 from tests.state import LIVING, START, FakeClock, State, open_state, postgres_engine, sqlite_engine
@@ -470,3 +471,21 @@ async def test_a_message_that_only_replaces_another_is_not_called_late(storm: St
     await storm.simulation.run(1100)
     [anew] = storm.messages
     assert ("worse" in anew.text, "shown late" in anew.text, anew.silent) == (True, False, True)
+
+
+async def test_a_digest_follows_its_channel_to_another_chat_without_a_sound(storm: Storm) -> None:
+    storm.fires(range(100, 160), at=1)
+    await storm.simulation.run(200)
+    assert "60 firing" in storm.head.text
+    storm.telegram.add_chat(CHAT - 1)
+    options = TelegramOptions.model_validate({"type": "telegram", "chat_id": CHAT - 1})
+    storm.simulation.channels = [TelegramChannel("chat", options, bot=storm.bot, renderer=Renderer())]
+    for config in ("before", "after"):
+        await storm.state.database.write(follow_config, {"chat": config}, storm.state.clock())
+    storm.simulation.start()
+    await storm.simulation.run(400)
+    assert not [one for one in storm.messages if one.text[0] in "🔴🟠🟡"]
+    there = storm.telegram.chat(CHAT - 1).messages
+    texts = "\n".join(one.text for one in there)
+    assert all(f"node-{number:04}" in texts for number in range(100, 160))
+    assert all(one.silent for one in there)
