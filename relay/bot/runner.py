@@ -76,6 +76,7 @@ class TelegramBot:
 
     async def run(self, stopping: asyncio.Event) -> None:
         self._keeper.want([LEASE])
+        await self._keeper.renew()  # not only with the next round: who restarts the relay waits for the bot's answer
         aiograms = logging.getLogger("aiogram.dispatcher")
         aiograms.addFilter(_not_the_outage)
         try:

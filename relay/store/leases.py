@@ -25,8 +25,9 @@ MARGIN: Millis = 2 * SECOND
 """We stop that long before others may take over."""
 ORPHANED: Millis = 2 * RENEW_EVERY
 """What nobody took for so long is taken by whoever comes, however much that one has already."""
-SETTLED = 3
-"""Renewals after which a relay that joined is given its share: one that dies at once again must move nothing."""
+SETTLED = 5
+"""Renewals after which a relay that joined is given its share: one that dies at once again must move nothing. A start
+takes four: before it listens, as its tasks begin, with the destinations and with the bot."""
 REPLICA = "replica "
 """What begins the names that relays hold for themselves."""
 

@@ -12,7 +12,18 @@ from sqlalchemy import update
 
 from relay.clock import MINUTE, SECOND, Clock, CommonClock, Millis
 from relay.store.database import Connection, Database
-from relay.store.leases import LAST, ORPHANED, LeaseKeeper, LeaseLost, Standing, Wishes, check, give_up, renew
+from relay.store.leases import (
+    LAST,
+    ORPHANED,
+    SETTLED,
+    LeaseKeeper,
+    LeaseLost,
+    Standing,
+    Wishes,
+    check,
+    give_up,
+    renew,
+)
 from relay.store.schema import leases
 from tests.state import FakeClock, postgres_engine, sqlite_engine
 
@@ -165,7 +176,7 @@ async def test_what_is_done_under_a_lease_is_finished_before_it_is_handed_over(d
     await keeper.renew()
     lease = keeper.get("b")
     assert lease is not None
-    for _ in range(3):
+    for _ in range(SETTLED):
         await share(database, "two", ["a", "b"])
     with keeper.using(lease):
         await keeper.renew()
@@ -180,12 +191,13 @@ async def test_what_is_done_under_a_lease_is_finished_before_it_is_handed_over(d
 
 async def test_a_relay_that_dies_soon_after_its_start_moves_nothing(database: Database) -> None:
     await share(database, "one")
-    await share(database, "restarting")
+    for _ in range(4):  # what a start takes
+        await share(database, "restarting")
     assert (await share(database, "one")).surplus == []
 
 
 async def test_the_destinations_of_a_killed_relay_are_shared_by_the_others(database: Database) -> None:
-    for owner in ("one", "two", "three") * 4:
+    for owner in ("one", "two", "three") * (SETTLED + 1):
         standing = await share(database, owner)
         await database.write(give_surplus, standing, owner)
     await let_pass(database, LAST + 1, "one")
@@ -204,7 +216,7 @@ async def test_a_destination_that_only_one_relay_knows_stays_there(database: Dat
     monotonic = Monotonic()
     keeper = LeaseKeeper(database, "new", CommonClock(FakeClock()), monotonic=monotonic)
     keeper.want(["a", "b"], spread=True)
-    for _ in range(4):
+    for _ in range(SETTLED + 1):
         await share(database, "old", ["c"])
         await keeper.renew()
     assert keeper.get("b") is None  # handed over, and nobody wants it
