@@ -166,4 +166,4 @@ def test_without_the_extra_the_start_says_what_to_install() -> None:
     said = subprocess.run(
         [sys.executable, "-c", WITHOUT], cwd=programs.ROOT, capture_output=True, text=True, check=True
     )
-    assert "alertmanager-relay[apprise]" in said.stdout
+    assert "pip install '.[apprise]'" in said.stdout

@@ -10,11 +10,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from jinja2 import Environment
 
 from relay.clock import HOUR
 from relay.notification import AlertState, Changes, Kind, Notice
 from relay.rendering import Renderer, builtin_templates
+from relay.rendering.sandbox import BoundedEnvironment
 from relay.rendering.scene import TEXT_LIMIT
 from tests.factories import NIGHT, make_alert_view, make_incident_view, make_notice, many_alerts
 
@@ -67,7 +67,7 @@ def test_a_prepared_template_is_not_compiled_when_an_alert_comes(
 
     renderer, notice = Renderer(), make_notice()
     renderer.prepare({"telegram"})
-    monkeypatch.setattr(Environment, "compile", compile_again)
+    monkeypatch.setattr(BoundedEnvironment, "compile", compile_again)
     assert "DiskFull" in renderer.render(name, notice, language="en", zone=UTC, escape=escape)  # type: ignore[arg-type]  # one of them
     with pytest.raises(AssertionError, match="compiled late"):
         renderer.render("http/body.json.j2", notice, language="en", zone=UTC, escape="none")
