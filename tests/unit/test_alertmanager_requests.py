@@ -75,7 +75,7 @@ async def connect(clock: Wall, requests: Counter[tuple[str, str]]) -> AsyncItera
 
         def to(*peers: FakeAlertmanager, **options: Any) -> Alertmanager:
             config = {"name": "main", "urls": [peer.url for peer in peers], **options}
-            timeout = aiohttp.ClientTimeout(total=0.5)
+            timeout = aiohttp.ClientTimeout(total=3)
 
             def count(endpoint: str, outcome: str) -> None:
                 assert endpoint in ENDPOINTS
