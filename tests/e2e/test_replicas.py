@@ -57,6 +57,7 @@ async def start_relays(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
         await relay.kill()
 
 
+@pytest.mark.timeout(300)  # half a minute where nothing else runs; a stalled machine takes several times that
 async def test_two_of_three_relays_killed_under_load_lose_nothing(
     postgres_url: str, sink: Sink, start_relays: Any
 ) -> None:
