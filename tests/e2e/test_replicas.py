@@ -18,8 +18,8 @@ from tests.relays import Sink, config_of, deliver, destinations_held, open_sink,
 from tests.servers import PostgresCluster
 
 DESTINATIONS = 20
-MOVED_WITHIN = 15.0
-"""Seconds from a SIGKILL until every destination is served again."""
+MOVED_WITHIN = 25.0
+"""Seconds from a SIGKILL until every destination is served again: some 13, and as much again on a machine with other work."""
 DROP_CONNECTIONS = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'alertmanager-relay'"
 )
