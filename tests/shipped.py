@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import yaml
 
 from tests.programs import ROOT
+from tests.servers import wait_until
 
 RULES = ROOT / "prometheus" / "rules"
 SYSTEMS = ("callcenter", "samokoder", "bgw", "reflexio", "dmarket")
@@ -58,3 +62,22 @@ def table_row(service: str, name: str) -> str:
     """The alert's line in the table of destinations."""
     severity = alerts(service)[name]["labels"]["severity"]
     return f"| {service} | `{name}` | {severity} | {', '.join(sorted(destinations(service, name)))} |"
+
+
+def post_alerts_until_one_is_inhibited(url: str, alerts: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """Posts the alerts of these labels to an Alertmanager; the labels of those that others mute.
+
+    Alertmanager learns what mutes what a moment after it took the alerts.
+    """
+    body = json.dumps([{"labels": labels} for labels in alerts]).encode()
+    request = urllib.request.Request(f"{url}/api/v2/alerts", body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=10).close()
+
+    def inhibited() -> list[Mapping[str, str]]:
+        with urllib.request.urlopen(f"{url}/api/v2/alerts", timeout=10) as answer:
+            found = json.load(answer)
+        assert len(found) == len(alerts)
+        return [one["labels"] for one in found if one["status"]["inhibitedBy"]]
+
+    wait_until(lambda: bool(inhibited()), "an inhibition")
+    return inhibited()

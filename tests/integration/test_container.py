@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import tomllib
-import urllib.request
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -24,6 +23,7 @@ from relay.durations import parse_duration
 from tests.programs import ROOT
 from tests.relay_process import TOKEN, RelayProcess
 from tests.servers import AlertmanagerStarter, PrometheusStarter
+from tests.shipped import post_alerts_until_one_is_inhibited
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: Mapping[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -189,11 +189,6 @@ def test_alertmanager_posts_where_the_relay_listens_with_the_token_that_the_rela
     assert SERVICES["relay"]["environment"]["ALERTMANAGER_URL"] == "http://alertmanager:9093"
 
 
-def muted(url: str) -> dict[str, bool]:
-    with urllib.request.urlopen(f"{url}/api/v2/alerts", timeout=10) as answer:
-        return {one["labels"]["alertname"]: bool(one["status"]["inhibitedBy"]) for one in json.load(answer)}
-
-
 def test_a_critical_alert_mutes_the_warning_of_its_instance_and_no_other(
     start_alertmanager: AlertmanagerStarter,
 ) -> None:
@@ -207,12 +202,8 @@ def test_a_critical_alert_mutes_the_warning_of_its_instance_and_no_other(
         {"alertname": "SlowNowhere", "severity": "warning"},
         {"alertname": "Note", "severity": "info", **here},
     ]
-    body = json.dumps([{"labels": labels} for labels in alerts]).encode()
-    request = urllib.request.Request(f"{url}/api/v2/alerts", body, {"Content-Type": "application/json"})
-    urllib.request.urlopen(request, timeout=10).close()
-    found = muted(url)
-    assert len(found) == len(alerts)
-    assert {name for name, is_muted in found.items() if is_muted} == {"Slow"}
+    muted = post_alerts_until_one_is_inhibited(url, alerts)
+    assert [labels["alertname"] for labels in muted] == ["Slow"]
 
 
 def test_promtool_takes_the_prometheus_config_and_its_rules(promtool_path: Path) -> None:
