@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -15,6 +16,7 @@ from relay.channels.telegram.loading import load_channel
 from relay.rendering.sandbox import BoundedEnvironment
 from tests import programs, recorded
 from tests.error_logs import ErrorLogs
+from tests.fakes.gateway import FakeGateway
 from tests.programs import AlertmanagerProgram
 from tests.servers import AlertmanagerStarter, PostgresCluster, PrometheusStarter
 
@@ -25,6 +27,10 @@ LONGEST_FIRST = ("e2e", "browser", "integration", "property")
 def pytest_configure(config: pytest.Config) -> None:
     """Python 3.11 makes an event loop for whoever asks first, here plugins, which nobody closes: say that there is none."""
     asyncio.set_event_loop(None)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        # a shell in the background or `nohup` has them ignored, which programs inherit; of a handler they do not know
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
     if hasattr(config, "workerinput"):
         load_channel()  # one of several processes collects all tests, some of which import aiogram: so for half the time
 
@@ -126,6 +132,13 @@ def postgres_url(postgres_cluster: PostgresCluster) -> Iterator[str]:
     url = postgres_cluster.create_database()
     yield url
     postgres_cluster.drop_database(url)
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[FakeGateway]:
+    """A service for a channel of type http: a relay that speaks only to it starts in half the time."""
+    async with FakeGateway() as server:
+        yield server
 
 
 @pytest.fixture

@@ -87,8 +87,12 @@ def test_it_stops_in_order_when_it_is_asked_to_or_its_terminal_is_closed(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stderr is not None
-        next(line for line in process.stderr if "event=listening" in line)
-        process.send_signal(number)
-        rest = process.stderr.read()
+        try:
+            assert process.stderr is not None
+            next(line for line in process.stderr if "event=listening" in line)
+            process.send_signal(number)
+            rest = process.stderr.read()
+        except BaseException:
+            process.kill()  # it is waited for, however long it takes
+            raise
     assert (process.returncode, "event=stopped" in rest) == (0, True)
