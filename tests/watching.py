@@ -21,6 +21,7 @@ from relay.severity import SeverityMap
 from relay.store.database import Engine
 from relay.store.destinations import record_refusal, record_success
 from relay.store.leases import LeaseKeeper
+from relay.store.posts import Failure, record_failure
 from relay.watching import Watched, Watcher, Workshop
 from tests.state import LIVING, State, open_state, wire_alert, wire_message
 
@@ -65,6 +66,14 @@ class Watch:
 
     async def works(self, channel: str) -> None:
         await self.state.database.write(record_success, channel, self.state.clock())
+
+    async def refuses_a_post(self, failure: Failure, *, times: int = 1) -> int:
+        """The post that is due cannot be sent, as often as that, which is its own fault alone; its number."""
+        due = await self.state.due()
+        assert due is not None
+        for _ in range(times):
+            await self.state.database.write(record_failure, due.post.id, failure, None)
+        return due.post.id
 
     async def beat(self, source: str = "main") -> Accepted:
         """The watchdog's webhook."""

@@ -95,9 +95,8 @@ class DigestBooks:
             plain=row.plain,
             rng=self._around.rng,
         )
-        if (
-            judged is not error and attempt.step.kind != "remove"
-        ):  # to try it again would only keep its incidents waiting
+        if judged is not error and attempt.step.kind != "remove":
+            # its own call fails while others go through: to try it again would only keep its incidents waiting
             decision = Decision(dead=True)
 
         def work(conn: Connection) -> int:

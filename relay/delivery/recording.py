@@ -30,10 +30,7 @@ class Recording:
 
         def write(conn: Connection) -> T:
             done = work(conn)
-            record_success(conn, channel.name, now)
-            if refused:
-                error = DeliveryError("not_found", f"refused for good: {refused}", scope="post", permanent=True)
-                record_refusal(conn, channel.name, now, error)
+            record_success(conn, channel.name, now, refused=refused)
             return done
 
         return await self.write(write)

@@ -25,9 +25,13 @@ MOST_CALLS = 60
 """More than any platform allows in that time of its own."""
 
 
-def record_success(conn: Connection, channel: str, now: Millis) -> None:
-    """The channel's far side took something: whatever it said before is over."""
-    _save(conn, channel, {"succeeded_at": now, **_WELL}, called_at=now)
+def record_success(conn: Connection, channel: str, now: Millis, *, refused: str = "") -> None:
+    """The channel's far side took something: whatever it said before is over. `refused`: for whom it does not, and why."""
+    values = {"succeeded_at": now, **_WELL}
+    if refused:
+        detail = f"refused for good: {refused}"[:1000]
+        values |= {"failed_at": now, "failing_since": now, "reason": "not_found", "detail": detail}
+    _save(conn, channel, values, called_at=now)
 
 
 def forget_failure(conn: Connection, channel: str) -> None:

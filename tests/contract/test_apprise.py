@@ -6,7 +6,7 @@ import asyncio
 import importlib.util
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,14 +29,6 @@ Make = Callable[..., AppriseChannel]
 def installed() -> None:
     if importlib.util.find_spec("apprise") is None:
         raise programs.missing("apprise", "the extra [apprise]")
-
-
-@pytest.fixture
-async def gateway() -> AsyncIterator[FakeGateway]:
-    server = FakeGateway()
-    await server.start()
-    yield server
-    await server.stop()
 
 
 @pytest.fixture

@@ -37,14 +37,6 @@ Make = Callable[..., HttpChannel]
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[FakeGateway]:
-    server = FakeGateway()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as opened:
         yield opened

@@ -46,15 +46,6 @@ async def telegram() -> AsyncIterator[FakeTelegram]:
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[FakeGateway]:
-    """A service for a channel of type http: a relay that speaks only to it starts in half the time."""
-    server = FakeGateway()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
 async def start_relay(tmp_path: Path, telegram: FakeTelegram) -> AsyncIterator[Callable[..., Any]]:
     """`relay = await start_relay(alertmanagers=[…])`: everything to one chat, without our own limits unless asked."""
     started: list[RelayProcess] = []

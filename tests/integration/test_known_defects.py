@@ -30,14 +30,6 @@ Start = Callable[..., Any]
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[FakeGateway]:
-    server = FakeGateway()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
 async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """`session = await start(first=url, …)`: a relay that sends everything to these http channels; a client for it."""
     async with AsyncExitStack() as stack:
@@ -74,15 +66,13 @@ async def test_a_channel_that_fails_is_tried_again_and_the_others_are_served_onc
     gateway: FakeGateway, start: Start
 ) -> None:
     """Neither is the failure told to Alertmanager as success and forgotten, nor are the others sent everything again."""
-    failing = FakeGateway()
-    await failing.start()
-    failing.script.extend([Answer(status=503)] * 2)
-    session = await start(good=gateway.url, bad=failing.url)
-    assert await post(session, wire_alert()) == 200
-    await until(lambda: len(failing.journal) == 3)
-    assert len({request.headers["idempotency-key"] for request in failing.journal}) == 1
-    assert len(gateway.journal) == 1
-    await failing.stop()
+    async with FakeGateway() as failing:
+        failing.script.extend([Answer(status=503)] * 2)
+        session = await start(good=gateway.url, bad=failing.url)
+        assert await post(session, wire_alert()) == 200
+        await until(lambda: len(failing.journal) == 3)
+        assert len({request.headers["idempotency-key"] for request in failing.journal}) == 1
+        assert len(gateway.journal) == 1
 
 
 async def test_a_webhook_is_answered_at_once_while_its_destination_hangs(gateway: FakeGateway, start: Start) -> None:

@@ -25,14 +25,6 @@ Open = Callable[..., AbstractAsyncContextManager[Simulation]]
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[FakeGateway]:
-    server = FakeGateway()
-    await server.start()
-    yield server
-    await server.stop()
-
-
-@pytest.fixture
 def opened(tmp_path: Path, gateway: FakeGateway) -> Open:
     @asynccontextmanager
     async def open_simulation(**options: Any) -> AsyncIterator[Simulation]:

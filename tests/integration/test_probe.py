@@ -201,15 +201,17 @@ async def test_a_mail_server_that_is_back_ends_the_pause_with_no_mail(tmp_path: 
         assert fake.mailbox == []
 
 
-async def test_an_http_service_that_only_answers_is_not_taken_for_one_that_lets_us_in(tmp_path: Path) -> None:
-    async with AsyncExitStack() as parts:
-        gateway = FakeGateway()
-        await gateway.start()
-        parts.push_async_callback(gateway.stop)
-        session = await parts.enter_async_context(aiohttp.ClientSession())
-        options = HttpOptions.model_validate({"type": "http", "url": f"{gateway.url}/hook"})
-        hook = HttpChannel(name="hook", options=options, session=session, renderer=Renderer())
-        probed = await parts.enter_async_context(probing(tmp_path, {"hook": hook.check}))
+@pytest.fixture
+async def hook(gateway: FakeGateway) -> AsyncIterator[HttpChannel]:
+    options = HttpOptions.model_validate({"type": "http", "url": f"{gateway.url}/hook"})
+    async with aiohttp.ClientSession() as session:
+        yield HttpChannel(name="hook", options=options, session=session, renderer=Renderer())
+
+
+async def test_an_http_service_that_only_answers_is_not_taken_for_one_that_lets_us_in(
+    tmp_path: Path, gateway: FakeGateway, hook: HttpChannel
+) -> None:
+    async with probing(tmp_path, {"hook": hook.check}) as probed:
         gateway.script.append(Answer(status=401))
         await probed.fails(hook)
         await probed.rounds(700)
@@ -225,15 +227,10 @@ async def test_an_http_service_that_only_answers_is_not_taken_for_one_that_lets_
         assert len(gateway.journal) == asked
 
 
-async def test_what_may_have_passed_is_forgotten_after_a_while_if_the_service_only_answers(tmp_path: Path) -> None:
-    async with AsyncExitStack() as parts:
-        gateway = FakeGateway()
-        await gateway.start()
-        parts.push_async_callback(gateway.stop)
-        session = await parts.enter_async_context(aiohttp.ClientSession())
-        options = HttpOptions.model_validate({"type": "http", "url": f"{gateway.url}/hook"})
-        hook = HttpChannel(name="hook", options=options, session=session, renderer=Renderer())
-        probed = await parts.enter_async_context(probing(tmp_path, {"hook": hook.check}))
+async def test_what_may_have_passed_is_forgotten_after_a_while_if_the_service_only_answers(
+    tmp_path: Path, gateway: FakeGateway, hook: HttpChannel
+) -> None:
+    async with probing(tmp_path, {"hook": hook.check}) as probed:
         gateway.script.append(Answer(status=503))
         await probed.fails(hook)
         await probed.rounds(890)

@@ -310,9 +310,7 @@ async def test_a_file_that_is_full_of_old_incidents_does_not_grow_any_further(tm
     assert sizes[-1] <= sizes[2] * 1.1, sizes
 
 
-async def test_a_running_relay_forgets_by_itself(tmp_path: Path) -> None:
-    gateway = FakeGateway()
-    await gateway.start()
+async def test_a_running_relay_forgets_by_itself(tmp_path: Path, gateway: FakeGateway) -> None:
     sections = {
         "server": {"listen": "127.0.0.1:0", "auth": {"allow_anonymous": True}},
         "database": {"url": f"sqlite:///{tmp_path / 'relay.db'}", "retention": "1s"},
@@ -334,7 +332,6 @@ async def test_a_running_relay_forgets_by_itself(tmp_path: Path) -> None:
         assert [request.json["status"] for request in gateway.journal][-1] == "resolved"
     finally:
         await relay.stop()
-        await gateway.stop()
 
 
 def _incidents(conn: Connection) -> int:

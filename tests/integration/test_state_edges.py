@@ -135,14 +135,20 @@ async def test_a_new_alert_is_shown_at_a_channel_to_which_the_others_of_its_grou
         assert [alert.name for alert in shown["chat"].firing] == ["DiskDead"]
 
 
+async def one_of_two_leaves(state: State) -> tuple[dict[str, object], dict[str, object]]:
+    """The alerts of db-1, which two messages no longer list, and of db-2; both as last shown."""
+    one, two = wire_alert(instance="db-1"), wire_alert(instance="db-2")
+    await state.post(one, two)
+    await state.post(two)
+    await state.post(two)
+    await state.show()
+    return one, two
+
+
 async def test_without_an_api_an_alert_that_left_and_fires_anew_rings(tmp_path: Path) -> None:
     """It was silenced, resolved meanwhile, and nobody has told."""
     async with open_state(sqlite_engine(tmp_path), has_api=False) as state:
-        one, two = wire_alert(instance="db-1"), wire_alert(instance="db-2")
-        await state.post(one, two)
-        await state.post(two)
-        await state.post(two)
-        await state.show()
+        _, two = await one_of_two_leaves(state)
         state.clock.advance(HOUR)
         await state.post(wire_alert(instance="db-1", starts=state.clock()), two)
         shown = await state.show()
@@ -152,11 +158,7 @@ async def test_without_an_api_an_alert_that_left_and_fires_anew_rings(tmp_path: 
 
 async def test_without_an_api_an_alert_that_left_and_comes_back_as_the_same_run_is_only_edited(tmp_path: Path) -> None:
     async with open_state(sqlite_engine(tmp_path), has_api=False) as state:
-        one, two = wire_alert(instance="db-1"), wire_alert(instance="db-2")
-        await state.post(one, two)
-        await state.post(two)
-        await state.post(two)
-        await state.show()
+        one, two = await one_of_two_leaves(state)
         await state.post(one, two)
         [(_, step, view)] = await state.show()
         assert step.kind == "edit"

@@ -21,6 +21,7 @@ from relay.clock import DAY
 from relay.demo.mail import FakeMail
 from relay.demo.slack import FakeSlack
 from relay.rendering import Renderer
+from relay.store.destinations import recent_calls
 from relay.store.overview import overview
 from tests.fakes.gateway import FakeGateway
 from tests.simulation import Simulation, simulate
@@ -180,6 +181,7 @@ async def test_who_is_refused_for_good_is_named_until_a_mail_reaches_all(state: 
         await simulation.run(30)
         assert await error() == "refused for good: dev@example.org: 550 5.1.1 no such user"
         assert [one.recipients for one in fake.mailbox] == [("ops@example.org",)]
+        assert len(await state.database.read(recent_calls, ["chat"], state.clock())) == 1
         fake.script.answers.clear()
         resolves(simulation, range(100, 100 + groups), at=100)
         await simulation.run(300)
@@ -216,10 +218,8 @@ async def test_a_storm_that_begins_right_after_another_waits_for_its_minute(stat
 
 
 async def test_an_http_channel_with_limits_gets_one_request_with_the_counts_and_one_when_it_is_over(
-    state: State,
+    state: State, gateway: FakeGateway
 ) -> None:
-    gateway = FakeGateway()
-    await gateway.start()
     options = {
         "type": "http",
         "url": gateway.url,
@@ -238,7 +238,6 @@ async def test_an_http_channel_with_limits_gets_one_request_with_the_counts_and_
             await simulation.run(600)
     assert [request.body.decode() for request in gateway.journal[1:]] == ["The alert storm is over: 300 firing"]
     assert len({request.headers["idempotency-key"] for request in gateway.journal}) == 2
-    await gateway.stop()
 
 
 async def test_what_no_mail_would_tell_is_no_storm(state: State) -> None:

@@ -19,7 +19,7 @@ from relay.routing import RouteConfig
 from relay.store.database import Connection
 from relay.store.deliveries import retry_delivery
 from relay.store.held import open_incidents
-from relay.store.posts import Failure, record_failure
+from relay.store.posts import Failure
 from relay.store.sqlite import SqliteEngine
 from tests.state import FakeClock, postgres_engine, sqlite_engine, wire_alert, wire_message
 from tests.watching import AWAY, KICKED, Plan, Watch, open_watch, watch_over
@@ -253,11 +253,8 @@ async def test_a_critical_that_alone_does_not_get_through_is_shown_at_the_fallba
 ) -> None:
     async with opened(STOOD_IN) as watch:
         await watch.state.post(wire_alert(summary="disk full"))
-        due = await watch.state.due()
-        assert due is not None
         failure = Failure(reason="server_error", detail="HTTP 500", due_at=watch.state.clock() + 10 * MINUTE)
-        for _ in range(2):
-            await watch.state.database.write(record_failure, due.post.id, failure, None)
+        await watch.refuses_a_post(failure, times=2)
         await watch.works("chat")  # it takes others
         await watch.rounds(290)
         assert await told_at(watch, "team") == []
@@ -280,13 +277,10 @@ async def test_a_critical_that_was_given_up_is_shown_at_the_fallback_and_told_un
 ) -> None:
     async with opened(STOOD_IN) as watch:
         await watch.state.post(wire_alert(summary="disk full"))
-        due = await watch.state.due()
-        assert due is not None
-        refused = Failure(reason="not_found", detail="550 no such user", due_at=None)
-        await watch.state.database.write(record_failure, due.post.id, refused, None)
+        post = await watch.refuses_a_post(Failure(reason="not_found", detail="550 no such user", due_at=None))
         await watch.rounds()
         assert await told_at(watch, "team") == ["team new: Posts of chat were given up", "team new: disk full"]
-        await watch.state.database.write(retry_delivery, due.post.id, watch.state.clock())
+        await watch.state.database.write(retry_delivery, post, watch.state.clock())
         await watch.rounds()
         assert await told_at(watch, "team") == ["team edit: Posts of chat were given up (resolved)"]
 
