@@ -48,7 +48,8 @@ async def announce(bot: Bot, desk: Desk) -> None:
                     await bot.set_my_commands(_commands(wanted[chat_id], texts), scope=scope, language_code=code)
                 else:
                     await bot.delete_my_commands(scope=scope, language_code=code)
-    await desk.database.write(save_view, replace(known, state={"chats": list(wanted)}))
+    if left:
+        await desk.database.write(save_view, replace(known, state={"chats": list(wanted)}))
 
 
 def _commands(role: Role | None, texts: gettext.NullTranslations) -> list[BotCommand]:

@@ -189,8 +189,8 @@ async def test_an_anonymous_admin_who_may_not_look_is_given_no_id_to_tell_an_adm
 
 
 async def test_a_tap_that_cannot_be_looked_up_is_answered_and_its_button_not_called_dead(bot: BotRelay) -> None:
+    await bot.telegram.until(lambda: f"chat:{BORIS}:ru" in bot.telegram.commands)  # who has a menu is kept there too
     listing = await bot.ask(VERA, "/alerts")
-    await asyncio.sleep(0.5)  # where the list stands is noted after it was sent: not together with what follows
     await bot.relay.database.write(lambda conn: conn.execute(text("ALTER TABLE views RENAME TO lost")))
     try:
         toast = await bot.press(listing, "Refresh", VERA)
