@@ -81,13 +81,17 @@ async def build_bot(
 ) -> Any:
     """The bot, ready to `run`."""
     runner = await asyncio.to_thread(importlib.import_module, "relay.bot.runner")
+    telegram = around.config.telegram
+    assert telegram is not None
     return runner.TelegramBot(
         bot,
-        around.config.telegram,
+        telegram,
         _desk(around, channels),
         keeper=around.keeper,
         state=around.state,
-        budget=lambda chat_id: delivery.budget(f"telegram:{chat_id}"),
+        budget=lambda chat_id: delivery.budget(
+            f"telegram:{chat_id}", f"telegram:{bot.id}", telegram.limits_of_answers(chat_id)
+        ),
         door=door,
     )
 

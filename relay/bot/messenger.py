@@ -21,7 +21,6 @@ from aiogram.types import (
 
 from relay import logs
 from relay.bot.values import Answer
-from relay.limits import Limiter
 
 TRIES = 3
 LONGEST_WAIT = 20.0
@@ -38,7 +37,7 @@ class Spot:
 
 
 class Budget(Protocol):
-    """A share of what a chat may be sent; `relay.delivery` keeps it for the posts of the same chat."""
+    """What a chat may be sent, and the bot in all; `relay.delivery` keeps it for the posts of the same chat."""
 
     def delay(self, now: float, *, urgent: bool = False) -> float: ...
 
@@ -47,26 +46,6 @@ class Budget(Protocol):
     def settle(self, tickets: Any, now: float) -> None: ...
 
     def pause(self, until: float) -> None: ...
-
-
-class OwnBudget:
-    """For chats that no channel writes to."""
-
-    def __init__(self, chat_id: int) -> None:
-        windows = [(3, 1.0)] if chat_id > 0 else [(3, 1.0), (18, 60.0)]
-        self._limiter = Limiter(windows)
-
-    def delay(self, now: float, *, urgent: bool = False) -> float:
-        return self._limiter.delay(now, urgent=urgent)
-
-    def take(self, now: float) -> int:
-        return self._limiter.take(now)
-
-    def settle(self, tickets: int, now: float) -> None:
-        self._limiter.settle(tickets, now)
-
-    def pause(self, until: float) -> None:
-        self._limiter.pause(until)
 
 
 class _Looks:
@@ -80,11 +59,10 @@ class _Looks:
 class Messenger:
     """Sends and edits. A failure is logged and swallowed: whoever asked can ask again."""
 
-    def __init__(self, bot: Bot, budget: Callable[[int], Budget | None], monotonic: Callable[[], float]) -> None:
+    def __init__(self, bot: Bot, budget: Callable[[int], Budget], monotonic: Callable[[], float]) -> None:
         self._bot = bot
         self._budget = budget
         self._monotonic = monotonic
-        self._own: dict[int, Budget] = {}
         self._looks: WeakValueDictionary[tuple[int, int], _Looks] = WeakValueDictionary()
         self._log = logs.get("bot")
 
@@ -152,7 +130,7 @@ class Messenger:
         return looks
 
     async def _within_limits(self, chat_id: int, call: Callable[[], Any]) -> Any:
-        budget = self._budget(chat_id) or self._own.setdefault(chat_id, OwnBudget(chat_id))
+        budget = self._budget(chat_id)
         for left in reversed(range(TRIES)):
             await self._wait(budget)
             tickets = budget.take(self._monotonic())

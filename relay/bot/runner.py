@@ -56,7 +56,7 @@ class TelegramBot:
         *,
         keeper: LeaseKeeper,
         state: State,
-        budget: Callable[[int], Budget | None],
+        budget: Callable[[int], Budget],
         door: TelegramDoor | None = None,
     ) -> None:
         self._bot = bot

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from relay.channels.options import ChannelOptions, LimitOptions
+from relay.notification import Limits
 from relay.sections import Secret, Section, Url, problem, refuse
 
 _TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
@@ -70,6 +71,11 @@ class TelegramConfig(Section):
     def windows(self) -> tuple[tuple[int, float], ...]:
         """What the bot may send in so many seconds, by Telegram's FAQ unless the config says otherwise."""
         return self.limits.windows(per_second=30)
+
+    def limits_of_answers(self, chat_id: int) -> Limits:
+        """Of a chat that no channel writes to: the bot only answers there, a few times in quick succession."""
+        here = ((3, 1.0),) if chat_id > 0 else ((3, 1.0), (18, 60.0))
+        return Limits(destination=here, account=self.windows)
 
     @model_validator(mode="after")
     def _complete_webhook(self) -> Self:

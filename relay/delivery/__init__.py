@@ -14,16 +14,20 @@ from relay.delivery.budget import Budget
 from relay.delivery.worker import Worker
 from relay.limits import Limiter, strictest
 from relay.metrics import Metrics
-from relay.notification import Channel
+from relay.notification import Channel, Limits
 from relay.store.database import Database, StoreUnavailable
 from relay.store.destinations import moves
 from relay.store.leases import LeaseKeeper
 
-__all__ = ["Delivery", "Surroundings"]
+__all__ = ["MOST_OTHERS", "Delivery", "Surroundings"]
 
 
 STANDS_STILL = 180.0
 """Seconds. The longest call, a mail to many recipients, ends sooner."""
+
+
+MOST_OTHERS = 1000
+"""Of so many chats that no channel writes to is remembered what they were sent lately."""
 
 
 async def rest(seconds: float, woken: asyncio.Event | None) -> None:
@@ -65,31 +69,42 @@ class Delivery:
         self._channels = channels
         self._accounts: dict[str, Limiter] = {}
         self._workers: dict[str, Worker] = {}
+        self._others: dict[str, Budget] = {}
         for channel in channels:
             self._admit(channel)
 
     def _admit(self, channel: Channel) -> None:
         worker = self._workers.get(channel.destination)
         if worker is None:
-            budget = self._budget_of(channel.destination, channel.account)
+            here = [one.limits for one in self._channels if one.destination == channel.destination]
+            shared = [one.limits for one in self._channels if one.account == channel.account]
+            budget = self._budget_of(here, channel.account, shared)
             worker = self._workers[channel.destination] = Worker(channel.destination, budget, self._around)
         worker.serve(channel)
 
-    def _budget_of(self, destination: str, account: str) -> Budget:
+    def _budget_of(self, here: Sequence[Limits], account: str, shared: Sequence[Limits]) -> Budget:
         """Channels that share a chat share its budget, and the strictest of what they say holds."""
         if account not in self._accounts:
             keeper = self._around.keeper
-            shared = [window for one in self._channels if one.account == account for window in one.limits.account]
-            self._accounts[account] = Limiter(strictest(shared), shared_by=lambda: keeper.replicas)
-        here = [one.limits for one in self._channels if one.destination == destination]
+            everywhere = strictest(window for limits in shared for window in limits.account)
+            self._accounts[account] = Limiter(everywhere, shared_by=lambda: keeper.replicas)
         windows = strictest(window for limits in here for window in limits.destination)
         reserved = max((limits.reserved for limits in here), default=0)
         return Budget(Limiter(windows, reserved=reserved), self._accounts[account])
 
-    def budget(self, destination: str) -> Budget | None:
-        """The budget that answers of the bot share with the posts of that chat."""
+    def budget(self, destination: str, account: str, limits: Limits) -> Budget:
+        """What the bot's answers share with the posts of that chat. One that no channel writes to has `limits` of its own.
+
+        Anybody may write to a bot, from any number of chats: what they all are answered counts for the account too.
+        """
         worker = self._workers.get(destination)
-        return worker.budget if worker else None
+        if worker is not None:
+            return worker.budget
+        found = self._others.pop(destination, None) or self._budget_of([limits], account, [limits])
+        self._others[destination] = found  # the newest is the last
+        if len(self._others) > MOST_OTHERS:
+            del self._others[next(iter(self._others))]
+        return found
 
     def wake(self, channels: Iterable[str]) -> None:
         woken = set(channels)

@@ -15,9 +15,12 @@ from relay.bot.digest_keyboard import digest_keyboard
 from relay.channels.telegram.channel import TelegramChannel, open_bot
 from relay.channels.telegram_options import TelegramConfig, TelegramOptions
 from relay.clock import MINUTE
+from relay.delivery import MOST_OTHERS
+from relay.delivery.budget import Budget
 from relay.demo.telegram import FakeTelegram
 from relay.ingest.policy import Policy
 from relay.ingest.reconcile import reroute_incident
+from relay.notification import Limits
 from relay.rendering import Renderer
 from relay.routing import RouteConfig, Router
 from relay.severity import SeverityMap
@@ -27,7 +30,7 @@ from tests.simulation import Simulation, simulate
 from tests.state import LIVING, START, FakeClock, State, open_state, postgres_engine, sqlite_engine
 from tests.storms import CRITICALS, GROUPS, deliver, message
 
-CHAT = -1001
+CHAT, STRANGER = -1001, 4711
 
 
 class Storm:
@@ -256,9 +259,14 @@ async def test_a_429_is_obeyed_to_the_second(storm: Storm) -> None:
     assert 7 <= second - first <= 8
 
 
+def budget_for_answers(storm: Storm, chat: int) -> Budget:
+    bot = storm.telegram.token.partition(":")[0]
+    limits = Limits(destination=((3, 1.0),), account=((30, 1.0),))
+    return storm.simulation.delivery.budget(f"telegram:{chat}", f"telegram:{bot}", limits)
+
+
 async def test_people_are_answered_during_a_storm_and_nothing_exceeds_the_limits(storm: Storm) -> None:
-    budget = storm.simulation.delivery.budget(f"telegram:{CHAT}")
-    assert budget is not None
+    budget = budget_for_answers(storm, CHAT)
     waited: list[float] = []
 
     async def answer() -> None:
@@ -304,16 +312,24 @@ async def test_chats_of_one_bot_share_the_bots_budget_and_one_that_must_wait_lea
 ) -> None:
     places = {"chat": {}, "other": {"chat_id": CHAT - 1}}
     async with open_state(sqlite_engine(tmp_path)) as state, opened(state, places) as storm:
-        budgets = [storm.simulation.delivery.budget(f"telegram:{chat}") for chat in (CHAT, CHAT - 1)]
-    here, there = budgets
-    assert here is not None
-    assert there is not None
-    assert here.account is there.account
+        here, there, stranger = (budget_for_answers(storm, chat) for chat in (CHAT, CHAT - 1, STRANGER))
+    assert here.account is there.account is stranger.account
     here.pause(7.0)
-    assert (here.delay(0.0), there.delay(0.0)) == (7.0, 0.0)
+    assert (here.delay(0.0), there.delay(0.0), stranger.delay(0.0)) == (7.0, 0.0, 0.0)
     for _ in range(30):
         here.account.take(0.0)
-    assert there.delay(0.5) == 0.5
+    assert (there.delay(0.5), stranger.delay(0.5)) == (0.5, 0.5)
+
+
+async def test_what_strangers_were_answered_lately_is_remembered_and_not_of_all_the_world(storm: Storm) -> None:
+    for _ in range(3):
+        budget_for_answers(storm, STRANGER).take(0.0)
+    for chat in range(1, MOST_OTHERS):
+        budget_for_answers(storm, chat)
+    assert budget_for_answers(storm, STRANGER).delay(0.5) == 0.5
+    for chat in range(MOST_OTHERS):
+        budget_for_answers(storm, chat)
+    assert budget_for_answers(storm, STRANGER).delay(0.5) == 0.0
 
 
 async def test_more_names_than_eight_pages_hold_are_in_a_file(storm: Storm) -> None:
