@@ -192,7 +192,7 @@ def _state(states: dict[AlertState, int]) -> AlertState:
 
 @dataclass(frozen=True, slots=True)
 class DigestAlerts:
-    """What fires of a digest, with the cluster of each alert. `remote` is the address of its head."""
+    """What fires of a digest, with the cluster of each alert. `remote` is the address of its head, once that is noted."""
 
     channel: str
     remote: Remote
@@ -201,8 +201,10 @@ class DigestAlerts:
 
 def alerts_of_digest(conn: Connection, digest_id: int, now: Millis) -> DigestAlerts | None:
     row = find_digest(conn, digest_id)
-    if row is None or row.head is None:
+    if row is None:
         return None
+    if row.head is None:
+        return DigestAlerts(row.channel, {}, ())
     members = (posts.c.channel == row.channel, posts.c.digest_id == row.id, posts.c.state == "live")
     joined = select(posts.c.incident_id, alert_groups.c.alertmanager).join(
         incidents, incidents.c.id == posts.c.incident_id

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from sqlalchemy import update
 
 from relay.alerts import fingerprint_of
 from relay.clock import Millis
 from relay.demo.telegram import Message
+from relay.store.digests import OVER
+from relay.store.schema import digests
 from tests.bot_relay import ANNA, BORIS, CHAT, EVE, VERA, BotRelay, captions, open_bot_relay
 from tests.relay_process import fire
 from tests.servers import AlertmanagerStarter
@@ -92,3 +95,10 @@ async def test_a_forged_button_does_nothing(tmp_path: Path) -> None:
         for data in ("wa:zzz:abcde", "wa", "ws:1:", "wa:1:2:3"):
             head.buttons[0][0]["callback_data"] = data
             assert "no longer works" in (await bot.press(head, captions(head)[0])).text
+
+
+async def test_a_tap_on_a_head_that_is_not_noted_yet_is_not_told_that_its_button_is_dead(tmp_path: Path) -> None:
+    async with open_bot_relay(tmp_path, channels=REAL_LIMITS) as bot:
+        head = await storm(bot)
+        await bot.relay.database.write(lambda conn: conn.execute(update(digests).values(head=None, state=OVER)))
+        assert "Tap again in a moment" in (await bot.press(head, captions(head)[0])).text

@@ -48,6 +48,8 @@ async def _found(desk: Desk, request: Request) -> tuple[DigestAlerts, str]:
     )
     if found is None or not here:
         raise Sorry(request.own_texts.gettext("This button no longer works. /alerts shows what fires now."))
+    if not found.remote:  # a message stands in the chat a moment before that is written down, and what it shows
+        raise Sorry(request.own_texts.gettext("This message is still being written down. Tap again in a moment."))
     return found, code
 
 
