@@ -11,6 +11,8 @@ ENTER: Millis = 10 * SECOND
 LEAVE: Millis = 3 * SECOND
 CALM_FOR: Millis = 2 * MINUTE
 """A storm is over when the backlog has stayed below `LEAVE` for so long."""
+ENDED_FOR: Millis = 20 * SECOND
+"""Enough if nothing of it fires any more: what fires next has to do with something else, and is to ring."""
 FEWEST = 4
 """Fewer posts than that are no storm, however long they wait: a digest of them would not come sooner."""
 MOST_OWN = 5
@@ -20,9 +22,13 @@ OWN_ONCE_IN: Millis = 10 * MINUTE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storm:
-    """A storm that is on. `own` messages have gone to critical incidents since `own_since`."""
+    """A storm that is on. `own` messages have gone to critical incidents since `own_since`.
+
+    `burning`: something of it still fires.
+    """
 
     calm_since: Millis | None = None
+    burning: bool = True
     own: int = 0
     own_since: Millis | None = None
 
@@ -62,7 +68,8 @@ def plan_destination(backlog: Backlog, budget: Allowance) -> Digest | None:
         calm_since = None
     elif calm_since is None or calm_since > backlog.now:  # the clock was set back
         calm_since = backlog.now
-    if calm_since is not None and backlog.now - calm_since >= CALM_FOR:
+    calm_for = CALM_FOR if backlog.storm.burning else ENDED_FOR
+    if calm_since is not None and backlog.now - calm_since >= calm_for:
         return None
     return Digest(calm_since=calm_since, own=own_left(backlog.storm, backlog.now))
 

@@ -13,16 +13,8 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from relay.clock import MINUTE, Millis
 from relay.notification import AlertState, AlertView, Remote
 from relay.notification_digest import DigestEntry, DigestView
-from relay.store.digests import (
-    CLOSING,
-    RING,
-    STORM,
-    DigestRow,
-    find_digest,
-    is_told_by_message,
-    loud_posts,
-    rings,
-)
+from relay.store.digests import CLOSING, STORM, DigestRow, find_digest
+from relay.store.loud import RING, is_told_by_message, loud_posts, rings
 from relay.store.schema import alert_groups, incidents, memberships, posts
 from relay.store.views import alert_rows, state_of, view_of_alert
 

@@ -13,15 +13,13 @@ from relay.clock import DAY, MINUTE, Millis
 from relay.notification import Remote
 from relay.notification_digest import DigestEntry
 from relay.severity import Severity
-from relay.store.deliveries import goes_to
 from relay.store.leases import Lease, check
-from relay.store.posts import Due, Idle, hold_groups, is_ready, live_posts, newest_revision, next_due
-from relay.store.schema import digests, incidents, memberships, posts
+from relay.store.loud import RING, count_loud, is_loud, loud_posts
+from relay.store.posts import Due, Idle, hold_groups, newest_revision, next_due
+from relay.store.schema import digests, incidents, posts
 
 STORM, CLOSING, AFTER, OVER, REFUSED = "storm", "closing", "after", "over", "refused"
 """On; over, with a file to send; over, kept true while something fires; done; not taken by the platform."""
-RING = 4
-"""Posts of that rank and above have something to announce; what is above it is a severity (`relay.ingest.turn`)."""
 REFUSED_FOR: Millis = 10 * MINUTE
 """A digest that the platform does not take is not tried again for so long; posts go their own way meanwhile."""
 JUST: Millis = 2 * MINUTE
@@ -66,6 +64,7 @@ class Look:
 
     Of a storm, `due` is what only changes, and `urgent` what rings and is critical, or just rings if its digest has failed.
     `crowd` counts, by channel, posts that must announce something; `stale` are digests with incidents that have changed.
+    `burning`: something of the storm fires.
     """
 
     due: Due | Idle
@@ -73,6 +72,7 @@ class Look:
     urgent: Due | None = None
     crowd: Mapping[str, int] | None = None
     stale: frozenset[int] = frozenset()
+    burning: bool = True
 
     @property
     def storms(self) -> tuple[DigestRow, ...]:
@@ -103,19 +103,20 @@ def look(
     rows = living_digests(conn, channels, now)
     stale = _stale(conn, [row.id for row in rows])
     if any(row.state == STORM for row in rows):
-        only = [~_loud(appending=appending), *([] if appending else [_shown_alone()])]
+        only = [~is_loud(appending=appending), *([] if appending else [_shown_alone()])]
         quiet = next_due(conn, channels, now, several=several, only=only, after=after)
         critical = (posts.c.rank >= RING + Severity.CRITICAL, posts.c.id.not_in(after))
-        alone = (_loud(appending=appending),) if any(row.id in failed for row in rows) else critical
+        alone = (is_loud(appending=appending),) if any(row.id in failed for row in rows) else critical
         urgent = next_due(conn, channels, now, several=several, only=alone, after=after)
-        crowd = _crowd(conn, channels, now, appending=appending)
-        return Look(quiet, rows, urgent if isinstance(urgent, Due) else None, crowd, stale)
+        crowd = count_loud(conn, channels, now, appending=appending)
+        burning = _burns(conn, [row.id for row in rows if row.state == STORM])
+        return Look(quiet, rows, urgent if isinstance(urgent, Due) else None, crowd, stale, burning)
     held = [row.id for row in rows if row.state in (CLOSING, AFTER)]
     due = next_due(conn, channels, now, several=several, only=[_served_alone(held)] if held else (), after=after)
     refused = any(row.state == REFUSED and (row.ended_at or 0) > now - REFUSED_FOR for row in rows)
     if isinstance(due, Idle) or not due.crowded or refused:
         return Look(due, rows, stale=stale)
-    return Look(due, rows, crowd=_crowd(conn, channels, now, appending=appending), stale=stale)
+    return Look(due, rows, crowd=count_loud(conn, channels, now, appending=appending), stale=stale)
 
 
 _LIVING = (
@@ -156,33 +157,10 @@ def _stale(conn: Connection, ids: Sequence[int]) -> frozenset[int]:
     return frozenset(conn.execute(select(posts.c.digest_id).where(*waiting).distinct()).scalars())
 
 
-def loud_posts(channel: str, now: Millis, *, appending: bool) -> ColumnElement[bool]:
-    """The posts of a channel that must announce something now."""
-    return and_(*live_posts([channel]), is_ready(now), _loud(appending=appending))
-
-
-def _loud(*, appending: bool) -> ColumnElement[bool]:
-    if appending:
-        return and_(posts.c.farewell.is_(False), is_told_by_message())
-    first = and_(posts.c.remote.is_(None), posts.c.digest_id.is_(None), posts.c.farewell.is_(False))
-    return or_(posts.c.rank >= RING, first)
-
-
-def is_told_by_message() -> ColumnElement[bool]:
-    """Whether a post that cannot be edited has something to tell: what `relay.planning.posts` would send a message for."""
-    announced = posts.c.announced_rev
-    listed = (memberships.c.incident_id == posts.c.incident_id, goes_to(posts.c.channel))
-    ended = select(memberships.c.alert_id).where(*listed, memberships.c.resolved_rev > announced)
-    still = select(memberships.c.alert_id).where(*listed, memberships.c.open.is_(True))
-    over = (incidents.c.truncated == 0, ended.correlate(posts).exists(), ~still.correlate(posts).exists())
-    told = or_(incidents.c.ack_rev > announced, incidents.c.silence_rev > announced, and_(*over))
-    changed = select(incidents.c.id).where(incidents.c.id == posts.c.incident_id, told)
-    return or_(rings(), changed.correlate(posts).exists())
-
-
-def rings() -> ColumnElement[bool]:
-    """Whether somebody must come: it fires, or is worse, and its channel was not told so."""
-    return or_(posts.c.rank >= RING, posts.c.announced_rev == 0)
+def _burns(conn: Connection, ids: Sequence[int]) -> bool:
+    open_ones = select(posts.c.id).join(incidents, incidents.c.id == posts.c.incident_id)
+    mine = (posts.c.digest_id.in_(ids), posts.c.state == "live", incidents.c.closed_at.is_(None))
+    return conn.execute(open_ones.where(*mine).limit(1)).first() is not None
 
 
 def _shown_alone() -> ColumnElement[bool]:
@@ -195,12 +173,6 @@ def _served_alone(held: Sequence[int]) -> ColumnElement[bool]:
     """Not what a digest shows whose storm is over, unless it rings again or is to have a message of its own."""
     in_digest = and_(posts.c.digest_id.is_not(None), posts.c.digest_id.in_(held), posts.c.remote.is_(None))
     return or_(~func.coalesce(in_digest, False), posts.c.quiet, posts.c.rank >= RING)
-
-
-def _crowd(conn: Connection, channels: Sequence[str], now: Millis, *, appending: bool) -> Mapping[str, int]:
-    counted = select(posts.c.channel, func.count().label("number")).where(*live_posts(channels), is_ready(now))
-    loud = counted.where(_loud(appending=appending)).group_by(posts.c.channel)
-    return {row.channel: row.number for row in conn.execute(loud)}
 
 
 def open_digest(conn: Connection, row: DigestRow, lease: Lease | None, *, appending: bool) -> None:

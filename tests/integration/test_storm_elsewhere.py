@@ -82,7 +82,7 @@ async def test_in_slack_the_head_is_a_message_and_the_pages_are_its_thread(tmp_p
         assert all(f"node-{number:04}" in "".join(map(said, [*alerts.main, *thread])) for number in numbers)
         resolves(simulation, numbers, at=100)
         await simulation.run(130)
-        assert "600 resolved" in said(head)
+        assert "All of it is resolved" in said(head)
         await simulation.run(190)
         assert not [one for one in alerts.messages if re.search("🟠|🟡", said(one))]
         await simulation.run(400)

@@ -24,14 +24,16 @@ from relay.planning import (
     plan_destination,
     plan_digest,
 )
-from relay.planning.destinations import CALM_FOR, ENTER, FEWEST, LEAVE
+from relay.planning.destinations import CALM_FOR, ENDED_FOR, ENTER, FEWEST, LEAVE
 from relay.rendering.digest_pages import pages_of
 from relay.severity import Severity
 from tests.factories import make_alert_view
 
 NOW = 1_790_000_000_000
 times = st.integers(NOW - HOUR, NOW + HOUR)
-storms = st.builds(Storm, calm_since=st.none() | times, own=st.integers(0, 9), own_since=st.none() | times)
+storms = st.builds(
+    Storm, calm_since=st.none() | times, burning=st.booleans(), own=st.integers(0, 9), own_since=st.none() | times
+)
 
 
 @given(st.integers(0, 2000), st.integers(0, 600_000))
@@ -41,10 +43,12 @@ def test_a_storm_begins_above_ten_seconds_of_backlog_and_never_for_a_few(posts: 
 
 
 @given(st.integers(0, 2000), st.integers(0, 600_000), storms)
-def test_a_storm_lasts_until_it_has_been_calm_for_two_minutes(posts: int, drained_in: int, storm: Storm) -> None:
+def test_a_storm_lasts_until_it_has_been_calm_for_two_minutes_or_shorter_if_all_of_it_has_ended(
+    posts: int, drained_in: int, storm: Storm
+) -> None:
     found = plan_destination(Backlog(posts=posts, now=NOW, storm=storm), Allowance(drained_in))
     calm_for = NOW - storm.calm_since if storm.calm_since is not None and drained_in < LEAVE else 0
-    assert (found is None) == (calm_for >= CALM_FOR)
+    assert (found is None) == (calm_for >= (CALM_FOR if storm.burning else ENDED_FOR))
     if found is not None:
         assert 0 <= found.own <= MOST_OWN
         assert (found.calm_since is None) == (drained_in >= LEAVE)
