@@ -13,16 +13,18 @@ from relay.demo.telegram import FakeTelegram, Toast
 CHAT = -1001234567890
 ANNA = 1001
 CHANNEL = "alerts"
+_SWIFT = Rates(post_burst=200, posts_per_second=50, update_burst=500, updates_per_second=50)
 
 
 class Scene:
-    """The stand-ins of the three platforms; whoever owns the scene starts and stops them. `language` is Anna's."""
+    """The stand-ins of the three platforms; whoever owns the scene starts and stops them. `language` is Anna's.
 
-    def __init__(self, language: str = "en") -> None:
-        # The paces of the real platforms would make a storm last for minutes; their other rules all hold.
-        self.telegram = FakeTelegram(limits=False, username="relay_demo_bot")
-        swift = Rates(post_burst=200, posts_per_second=50, update_burst=500, updates_per_second=50)
-        self.slack = FakeSlack(channels=(CHANNEL,), rates=swift)
+    `paced`: they refuse what comes faster than the real ones take it, as they refuse all else that those refuse.
+    """
+
+    def __init__(self, language: str = "en", *, paced: bool) -> None:
+        self.telegram = FakeTelegram(limits=paced, username="relay_demo_bot")
+        self.slack = FakeSlack(channels=(CHANNEL,), rates=Rates() if paced else _SWIFT)
         self.mail = FakeMail()
         self.chat = self.telegram.add_chat(CHAT, title="On-call")
         self.channel = self.slack.channel(CHANNEL)

@@ -27,7 +27,8 @@ from relay.demo.story import BROKEN, WARNING, Story, extra, storm
 TOKEN = "demo-webhook-token"  # noqa: S105  it opens the demo on loopback alone
 _STOP_WITHIN = 0.8
 _OPEN_WITHIN = 120.0
-_SWIFT = {"per_second": 20, "per_minute": 1000}
+_HURRIED = {"per_second": 5, "per_minute": 200}
+"""Still too slow for a storm to be told one by one."""
 _TITLE = "{{ words.level | capitalize }}: {{ (alerts | first).name }} · {{ labels.service }}"  # the worst comes first
 _SUBJECT = {
     "en": "Call centre: {{ group_labels.service }} in trouble",
@@ -37,7 +38,10 @@ _SUBJECT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What the user asked for. `pace` multiplies the story's pauses; `program` is an Alertmanager, None for none."""
+    """What the user asked for. `pace` multiplies the story's pauses; `program` is an Alertmanager, None for none.
+
+    `hurried`: the platforms take messages many times faster than the real ones, for those who cannot wait.
+    """
 
     port: int = 0
     keep: bool = False
@@ -45,6 +49,7 @@ class Plan:
     language: Literal["en", "ru"] = "en"
     pace: float = 1.0
     program: str | None = None
+    hurried: bool = False
 
 
 class Show:
@@ -59,7 +64,7 @@ class Show:
         self._ready = False
         self.folder = Path(tempfile.mkdtemp(prefix="relay-demo-"))
         self.page = Page(self)
-        self.scene = Scene(plan.language)
+        self.scene = Scene(plan.language, paced=not plan.hurried)
         self.source: Source = (
             RealAlertmanager(plan.program, self.folder / "alertmanager") if plan.program else StandInAlertmanager()
         )
@@ -147,14 +152,15 @@ class Show:
 
     def _config(self, port: int) -> Mapping[str, Any]:
         scene = self.scene
-        common = {"language": self._plan.language, "timezone": "UTC", "reopen": "1s", "limits": _SWIFT}
+        limits = _HURRIED if self._plan.hurried else {}
+        common = {"language": self._plan.language, "timezone": "UTC", "reopen": "1s", "limits": limits}
         return {
             "server": {"listen": f"{HOST}:{port}", "auth": {"bearer_token": TOKEN}},
             "database": {"url": f"sqlite:///{self.folder / 'relay.db'}"},
             # What resolves while it is silenced is only seen by the poll; its alerts are not sent again, nothing settles.
             "alertmanagers": [{"name": "main", "urls": [self.source.url], "poll": "2s", "settle": "0s"}],
             "telegram": {"bot_token": scene.telegram.token, "api_url": scene.telegram.url},
-            "slack": {"bot_token": scene.slack.token, "api_url": scene.slack.url, "limits": _SWIFT},
+            "slack": {"bot_token": scene.slack.token, "api_url": scene.slack.url, "limits": limits},
             "smtp": {
                 "host": scene.mail.host,
                 "port": scene.mail.port,

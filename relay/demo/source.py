@@ -19,7 +19,7 @@ from relay.demo.programs import Program, find_program, free_port
 
 ALERTMANAGERS = ("prometheus-alertmanager", "alertmanager")
 """What the program is called: by Debian, and by its makers."""
-GROUP_BY = "service"
+GROUP_BY = ("service", "line")
 RECEIVER = "relay"
 _NEVER = "0001-01-01T00:00:00Z"
 
@@ -39,6 +39,10 @@ class Address:
 
     url: str
     token: str
+
+
+Group = tuple[tuple[str, str], ...]
+"""The labels by which Alertmanager groups, as an alert has them."""
 
 
 class Source(Protocol):
@@ -135,26 +139,26 @@ class StandInAlertmanager:
 
     async def _tell(self, alerts: Sequence[Alert], ended: Mapping[str, tuple[Alert, Millis, Millis]]) -> None:
         """One webhook for each group that changed, with all of the group, as Alertmanager does it."""
-        groups: dict[str, list[dict[str, object]]] = {alert.labels.get(GROUP_BY, ""): [] for alert in alerts}
+        groups: dict[Group, list[dict[str, object]]] = {_group_of(alert): [] for alert in alerts}
         for alert, starts in self._firing.values():
-            groups.get(alert.labels.get(GROUP_BY, ""), []).append(_listed(alert, starts, None))
+            groups.get(_group_of(alert), []).append(_listed(alert, starts, None))
         for alert, starts, ends in ended.values():
-            groups[alert.labels.get(GROUP_BY, "")].append(_listed(alert, starts, ends))
+            groups[_group_of(alert)].append(_listed(alert, starts, ends))
         headers = {"Authorization": f"Bearer {self._relay.token}"}
         async with aiohttp.ClientSession(headers=headers) as session:
-            for name, listed in groups.items():
+            for group, listed in groups.items():
                 if listed:
-                    async with session.post(f"{self._relay.url}/webhook", json=self._message(name, listed)) as answer:
+                    async with session.post(f"{self._relay.url}/webhook", json=self._message(group, listed)) as answer:
                         answer.raise_for_status()
 
-    def _message(self, name: str, listed: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    def _message(self, group: Group, listed: Sequence[Mapping[str, object]]) -> dict[str, object]:
         return {
             "version": "4",
-            "groupKey": f"{{}}:{{{GROUP_BY}={json.dumps(name)}}}",
+            "groupKey": f"{{}}:{{{', '.join(f'{name}={json.dumps(value)}' for name, value in group)}}}",
             "truncatedAlerts": 0,
             "status": "firing" if any(one["status"] == "firing" for one in listed) else "resolved",
             "receiver": RECEIVER,
-            "groupLabels": {GROUP_BY: name},
+            "groupLabels": dict(group),
             "commonLabels": {},
             "commonAnnotations": {},
             "externalURL": self.url,
@@ -174,13 +178,17 @@ def _config(relay: Address) -> Mapping[str, object]:
         "global": {"resolve_timeout": "24h"},
         "route": {
             "receiver": RECEIVER,
-            "group_by": [GROUP_BY],
+            "group_by": list(GROUP_BY),
             "group_wait": "1s",
             "group_interval": "2s",
             "repeat_interval": "4h",
         },
         "receivers": [{"name": RECEIVER, "webhook_configs": [webhook]}],
     }
+
+
+def _group_of(alert: Alert) -> Group:
+    return tuple((name, alert.labels[name]) for name in GROUP_BY if name in alert.labels)
 
 
 def _posted(alert: Alert) -> dict[str, object]:

@@ -25,7 +25,7 @@ POISON = "<img src=x onerror=document.title='run'><script>document.title='run'</
 @pytest.fixture
 async def show() -> AsyncIterator[Show]:
     """Everything but the story, with the stand-in of Alertmanager."""
-    running = Show(Plan(story=False, pace=0.0))
+    running = Show(Plan(story=False, hurried=True, pace=0.05))
     try:
         await running.start()
         await running.open()
@@ -138,7 +138,7 @@ async def test_on_a_phone_one_program_at_a_time_and_nothing_sideways(browser: Br
 
 
 async def test_in_russian_the_page_is_too(browser: Browser) -> None:
-    show = Show(Plan(story=False, language="ru"))
+    show = Show(Plan(story=False, hurried=True, language="ru"))
     try:
         await show.start()
         async with opened(browser, show, PHONE) as page:

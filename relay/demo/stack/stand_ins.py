@@ -30,7 +30,7 @@ class StandIns:
 
     def __init__(self, players: Players, *, patience: float) -> None:
         self._players = players
-        self.scene = Scene()
+        self.scene = Scene(paced=False)
         self.far_side = FarSide(self.scene.telegram, self.scene.slack, self.scene.mail)
         self.ready = False
         self._tale = Tale(players, self.scene.telegram, CHAT, ANNA, patience=patience)

@@ -41,9 +41,9 @@ const RUSSIAN = {
   "It breaks: the same message turns critical, phones ring, a mail goes out.": "Поломка: то же сообщение становится критичным, телефоны звонят, уходит письмо.",
   "Anna takes it with the Ack button; everybody sees who has it.": "Анна берёт алерт кнопкой «Взять»; все видят, у кого он.",
   "She asks the bot what fires.": "Она спрашивает бота, что горит.",
-  "A storm: 30 lines complain at once. Each keeps to one message.": "Шторм: жалуются сразу 30 линий. У каждой по-прежнему одно сообщение.",
-  "She silences one complaint of all lines: how long, which labels, what it hits, confirm.": "Она глушит одну из жалоб на всех линиях: срок, метки, что это заденет, подтверждение.",
-  "The fix works: she ends the silence, and everything resolves in its own message.": "Починили: она снимает тишину, и каждый алерт решается в своём сообщении.",
+  "A storm: 120 lines complain at once. One digest names each; what is critical rings.": "Шторм: жалуются сразу 120 линий. Одна сводка называет каждую; критическое звонит само.",
+  "She silences what most of them share: how long, what it hits, confirm.": "Она глушит то, что у большинства общее: срок, что это заденет, подтверждение.",
+  "The fix works: she ends the silence, and everything resolves where it stands.": "Починили: она снимает тишину, и всё решается на своих местах.",
   "Over. Write /help, fire an alert of your own, or play it again.": "Конец. Напишите /help, зажгите свой алерт или посмотрите ещё раз.",
 };
 
