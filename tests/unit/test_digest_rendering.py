@@ -86,7 +86,7 @@ def test_a_small_digest_is_one_message_with_every_state() -> None:
         "👤 1 acked · 🔕 1 silenced or inhibited",
         "",
         "🔴 DiskFull: db-001",
-        "🟡 DiskFull (4): ✓ db-002, 🔕 db-003, 👤 db-004 ×3, ⚪ db-005",
+        "🟡 DiskFull (4): ✓\u00a0db-002, 🔕\u00a0db-003, 👤\u00a0db-004 ×3, ⚪\u00a0db-005",
     ]
     assert [[button.caption for button in row] for row in layout.head.buttons] == [  # type: ignore[attr-defined]
         ["Ack DiskFull (2)"], ["Silence cluster=eu (3)"],
