@@ -204,6 +204,7 @@ async def take_picture(browser: Browser, show: Show) -> None:
     async with opened(browser, show, DESK) as page:
         show.play()
         await expect(page.locator("#telegram .quote")).to_be_visible(timeout=60_000)
+        await expect(page.locator("#telegram .message").first).to_contain_text("3 firing", timeout=PATIENCE)
         await expect(page.locator("#mail iframe")).to_be_visible(timeout=PATIENCE)
         await expect(page.locator("#slack .replies .post")).to_be_visible(timeout=PATIENCE)
         await page.locator("#telegram-log").evaluate("one => one.scrollTo(0, 0)")  # the living message, all of it
