@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo stack incident run test check bench lint format types architecture unit golden dashboards lock servers
+.PHONY: help setup demo stack incident run test check bench fuzz lint format types architecture unit golden dashboards lock servers
 
 BIN := .venv/bin
 # Most tests wait for servers and processes: one worker more than the usual two cores keeps them busy.
@@ -64,6 +64,9 @@ architecture: setup ## Imports run downwards only
 
 unit: setup ## Unit tests (ARGS="-k name")
 	@$(PYTEST) tests/unit $(ARGS)
+
+fuzz: setup servers ## Property tests with inputs that no run had before (ARGS="-k text")
+	@$(BIN)/python -m pytest -q tests/property --hypothesis-profile=search $(ARGS)
 
 golden: setup ## Write the golden files of tests/golden anew; read the diff before committing
 	@GOLDEN_UPDATE=1 UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/unit $(or $(ARGS),-k "golden or rendering")

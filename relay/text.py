@@ -228,6 +228,8 @@ class _Reader:
         code_in_link = entry.style in _VERBATIM and "text_link" in styles
         if entry.style in styles or inside_quote or inside_code or code_in_link:
             entry.style = None
+        if entry.style in _QUOTES:
+            self._break()
         if len(self._stack) < _MAX_DEPTH:
             self._stack.append(entry)
 
@@ -248,8 +250,16 @@ class _Reader:
         while self._stack:
             entry = self._stack.pop()
             self._note(entry)
+            if entry.style in _QUOTES:
+                self._break()
             if entry.tag == name:
                 return
+
+    def _break(self) -> None:
+        """What is open ends and begins anew: code in a quotation splits what is around both, which must not reach into it."""
+        for entry in self._stack:
+            self._note(entry)
+            entry.start = entry.end = -1
 
 
 class _Units:

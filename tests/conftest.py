@@ -11,6 +11,7 @@ from types import CodeType
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from relay.channels.telegram.loading import load_channel
 from relay.rendering.sandbox import BoundedEnvironment
@@ -19,6 +20,10 @@ from tests.error_logs import ErrorLogs
 from tests.fakes.gateway import FakeGateway
 from tests.programs import AlertmanagerProgram
 from tests.servers import AlertmanagerStarter, PostgresCluster, PrometheusStarter
+
+settings.register_profile("the same each time", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile("the same each time")  # `make fuzz` takes the other: what it finds becomes an @example
 
 LONGEST_FIRST = ("e2e", "browser", "integration", "property")
 """Folders of tests; the others follow."""

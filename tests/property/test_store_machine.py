@@ -444,7 +444,6 @@ TestStoreMachine.settings = settings(
     max_examples=30,
     stateful_step_count=40,
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
 

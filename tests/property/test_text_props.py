@@ -1,6 +1,6 @@
 """Whatever comes in, Telegram's rules hold for what comes out."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.demo.telegram_rules import formatted
@@ -29,6 +29,8 @@ def as_request(text: str, entities: tuple[Entity, ...]) -> dict[str, object]:
 
 
 @given(MARKUP)
+@example("<b>1<blockquote expandable>2<code>3")
+@example("<b><blockquote><code>1</code>2</blockquote>3</b>")
 def test_the_strict_rules_accept_all_that_parse_html_makes(source: str) -> None:
     text, entities = parse_html(f"x{source}")
     accepted, kept = formatted(as_request(text, entities))

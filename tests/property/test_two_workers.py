@@ -236,6 +236,5 @@ TestTwoWorkers.settings = settings(
     max_examples=25,
     stateful_step_count=25,
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -34,7 +34,7 @@ VALUES = st.recursive(
 
 
 @given(body=st.one_of(st.binary(max_size=200), VALUES.map(lambda value: json.dumps(value).encode())))
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, max_examples=300)
 def test_any_bytes_are_a_message_or_a_reason(body: bytes) -> None:
     read_or_reason(body)
 
@@ -59,7 +59,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(messages=st.lists(mutated(), min_size=1, max_size=4))
-@settings(deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_any_mutation_of_a_recorded_message_is_stored_or_refused_and_harms_no_other(
     tmp_path_factory: Any, messages: list[dict[str, Any]]
 ) -> None:
