@@ -87,7 +87,7 @@ async def _watch(url: str, ours: Watch, native: Watch) -> list[Row]:
     await _tell(url, began, firing=False)
     ours.started = time.perf_counter()
     while time.perf_counter() - started < WATCHED:
-        ours.note("head resolved", lambda: f"{GROUPS} resolved" in ours.head())
+        ours.note("head resolved", lambda: _has_ended(ours.head()))
         ours.note("all resolved", lambda: _true(ours))
         await asyncio.sleep(0.5)
     return [*_judged(ours, messages), *_beside(native, firing_named)]
@@ -129,7 +129,12 @@ def _own_criticals(ours: Watch) -> int:
 def _true(ours: Watch) -> bool:
     """Nothing in the chat looks as if it still fired."""
     lines = [line for one in ours.messages for line in one.text.splitlines()]
-    return f"{GROUPS} resolved" in ours.head() and not any(line and line[0] in "🔴🟠🟡🔵" for line in lines)
+    return _has_ended(ours.head()) and not any(line and line[0] in "🔴🟠🟡🔵" for line in lines)
+
+
+def _has_ended(head: str) -> bool:
+    """While the storm is on, and once it is over."""
+    return f"{GROUPS} resolved" in head or "All of it is resolved" in head
 
 
 async def _tell(url: str, began: float, *, firing: bool) -> None:

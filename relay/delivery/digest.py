@@ -108,7 +108,7 @@ class Digests:
         drained = self._budget.drain(crowd, self._around.monotonic())
         # channels that share a chat share what its critical incidents may have
         counting = next(iter(seen.storms), None)
-        storm = replace(_storm(counting), burning=seen.burning) if counting else None
+        storm = replace(_storm(counting), ended_at=seen.ended_at) if counting else None
         backlog = Backlog(posts=crowd, now=now, storm=storm)
         return planning.plan_destination(backlog, Allowance(int(drained * SECOND)))
 

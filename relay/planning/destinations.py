@@ -12,7 +12,7 @@ LEAVE: Millis = 3 * SECOND
 CALM_FOR: Millis = 2 * MINUTE
 """A storm is over when the backlog has stayed below `LEAVE` for so long."""
 ENDED_FOR: Millis = 20 * SECOND
-"""Enough if nothing of it fires any more: what fires next has to do with something else, and is to ring."""
+"""Enough after the last of it has ended: what fires next has to do with something else, and is to ring."""
 FEWEST = 4
 """Fewer posts than that are no storm, however long they wait: a digest of them would not come sooner."""
 MOST_OWN = 5
@@ -24,11 +24,11 @@ OWN_ONCE_IN: Millis = 10 * MINUTE
 class Storm:
     """A storm that is on. `own` messages have gone to critical incidents since `own_since`.
 
-    `burning`: something of it still fires.
+    `ended_at`: when the last of it did; None while something of it fires.
     """
 
     calm_since: Millis | None = None
-    burning: bool = True
+    ended_at: Millis | None = None
     own: int = 0
     own_since: Millis | None = None
 
@@ -68,10 +68,14 @@ def plan_destination(backlog: Backlog, budget: Allowance) -> Digest | None:
         calm_since = None
     elif calm_since is None or calm_since > backlog.now:  # the clock was set back
         calm_since = backlog.now
-    calm_for = CALM_FOR if backlog.storm.burning else ENDED_FOR
-    if calm_since is not None and backlog.now - calm_since >= calm_for:
+    if calm_since is not None and _is_over(calm_since, backlog.storm.ended_at, backlog.now):
         return None
     return Digest(calm_since=calm_since, own=own_left(backlog.storm, backlog.now))
+
+
+def _is_over(calm_since: Millis, ended_at: Millis | None, now: Millis) -> bool:
+    ended = ended_at is not None and now - max(calm_since, ended_at) >= ENDED_FOR
+    return ended or now - calm_since >= CALM_FOR
 
 
 def own_left(storm: Storm, now: Millis) -> int:

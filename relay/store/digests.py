@@ -64,7 +64,7 @@ class Look:
 
     Of a storm, `due` is what only changes, and `urgent` what rings and is critical, or just rings if its digest has failed.
     `crowd` counts, by channel, posts that must announce something; `stale` are digests with incidents that have changed.
-    `burning`: something of the storm fires.
+    `ended_at`: when the last of the storm did; None while something of it fires.
     """
 
     due: Due | Idle
@@ -72,7 +72,7 @@ class Look:
     urgent: Due | None = None
     crowd: Mapping[str, int] | None = None
     stale: frozenset[int] = frozenset()
-    burning: bool = True
+    ended_at: Millis | None = None
 
     @property
     def storms(self) -> tuple[DigestRow, ...]:
@@ -109,8 +109,8 @@ def look(
         alone = (is_loud(appending=appending),) if any(row.id in failed for row in rows) else critical
         urgent = next_due(conn, channels, now, several=several, only=alone, after=after)
         crowd = count_loud(conn, channels, now, appending=appending)
-        burning = _burns(conn, [row.id for row in rows if row.state == STORM])
-        return Look(quiet, rows, urgent if isinstance(urgent, Due) else None, crowd, stale, burning)
+        ended_at = _ended_at(conn, [row.id for row in rows if row.state == STORM])
+        return Look(quiet, rows, urgent if isinstance(urgent, Due) else None, crowd, stale, ended_at)
     held = [row.id for row in rows if row.state in (CLOSING, AFTER)]
     due = next_due(conn, channels, now, several=several, only=[_served_alone(held)] if held else (), after=after)
     refused = any(row.state == REFUSED and (row.ended_at or 0) > now - REFUSED_FOR for row in rows)
@@ -157,10 +157,13 @@ def _stale(conn: Connection, ids: Sequence[int]) -> frozenset[int]:
     return frozenset(conn.execute(select(posts.c.digest_id).where(*waiting).distinct()).scalars())
 
 
-def _burns(conn: Connection, ids: Sequence[int]) -> bool:
-    open_ones = select(posts.c.id).join(incidents, incidents.c.id == posts.c.incident_id)
-    mine = (posts.c.digest_id.in_(ids), posts.c.state == "live", incidents.c.closed_at.is_(None))
-    return conn.execute(open_ones.where(*mine).limit(1)).first() is not None
+def _ended_at(conn: Connection, ids: Sequence[int]) -> Millis | None:
+    """When the last incident of these digests ended; None while one is open."""
+    shown = and_(posts.c.digest_id.in_(ids), posts.c.state == "live", posts.c.incident_id == incidents.c.id)
+    if conn.execute(select(posts.c.id).where(shown, incidents.c.closed_at.is_(None)).limit(1)).first() is not None:
+        return None
+    ended_at: Millis | None = conn.execute(select(func.max(incidents.c.closed_at)).where(shown)).scalar()
+    return ended_at
 
 
 def _shown_alone() -> ColumnElement[bool]:

@@ -81,8 +81,8 @@ async def test_in_slack_the_head_is_a_message_and_the_pages_are_its_thread(tmp_p
         thread = [one for one in alerts.messages if one.thread_ts == head.ts]
         assert all(f"node-{number:04}" in "".join(map(said, [*alerts.main, *thread])) for number in numbers)
         resolves(simulation, numbers, at=100)
-        await simulation.run(130)
-        assert "All of it is resolved" in said(head)
+        await simulation.run(118)
+        assert "600 resolved" in said(head)
         await simulation.run(190)
         assert not [one for one in alerts.messages if re.search("🟠|🟡", said(one))]
         await simulation.run(400)

@@ -32,7 +32,7 @@ from tests.factories import make_alert_view
 NOW = 1_790_000_000_000
 times = st.integers(NOW - HOUR, NOW + HOUR)
 storms = st.builds(
-    Storm, calm_since=st.none() | times, burning=st.booleans(), own=st.integers(0, 9), own_since=st.none() | times
+    Storm, calm_since=st.none() | times, ended_at=st.none() | times, own=st.integers(0, 9), own_since=st.none() | times
 )
 
 
@@ -43,12 +43,13 @@ def test_a_storm_begins_above_ten_seconds_of_backlog_and_never_for_a_few(posts: 
 
 
 @given(st.integers(0, 2000), st.integers(0, 600_000), storms)
-def test_a_storm_lasts_until_it_has_been_calm_for_two_minutes_or_shorter_if_all_of_it_has_ended(
+def test_a_storm_lasts_until_it_has_been_calm_for_two_minutes_or_all_of_it_has_ended(
     posts: int, drained_in: int, storm: Storm
 ) -> None:
     found = plan_destination(Backlog(posts=posts, now=NOW, storm=storm), Allowance(drained_in))
     calm_for = NOW - storm.calm_since if storm.calm_since is not None and drained_in < LEAVE else 0
-    assert (found is None) == (calm_for >= (CALM_FOR if storm.burning else ENDED_FOR))
+    ended_for = min(calm_for, NOW - storm.ended_at) if storm.ended_at is not None else 0
+    assert (found is None) == (calm_for >= CALM_FOR or ended_for >= ENDED_FOR)
     if found is not None:
         assert 0 <= found.own <= MOST_OWN
         assert (found.calm_since is None) == (drained_in >= LEAVE)
