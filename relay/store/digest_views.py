@@ -193,7 +193,7 @@ class DigestAlerts:
 
 def alerts_of_digest(conn: Connection, digest_id: int, now: Millis) -> DigestAlerts | None:
     row = find_digest(conn, digest_id)
-    if row is None:
+    if row is None or (row.head is None and row.state != STORM):  # given up, or over before it was sent
         return None
     if row.head is None:
         return DigestAlerts(row.channel, {}, ())

@@ -14,8 +14,8 @@ from relay.acking import Acker
 from relay.clock import MINUTE
 from relay.ingest.turn import Turn
 from relay.notification_digest import DigestView
-from relay.store.digest_views import load_digest
-from relay.store.digests import STORM, DigestRow, absorb, open_digest
+from relay.store.digest_views import alerts_of_digest, load_digest
+from relay.store.digests import STORM, DigestRow, absorb, open_digest, release
 from tests.state import START, State, open_state, postgres_engine, sqlite_engine, wire_alert
 
 GROUPS = 12
@@ -124,3 +124,12 @@ async def test_what_was_told_makes_no_entry_look_different(storm: Storm) -> None
     assert [entry.waiting is None for entry in second.entries] == [True] * 2 + [False] * (GROUPS - 2)
     assert second.entries[2] is first.entries[2]
     assert second.entries[0].alert is first.entries[0].alert
+
+
+async def test_a_head_that_is_nowhere_yet_is_told_from_one_that_was_given_up(storm: Storm) -> None:
+    database = storm.state.database
+    found = await database.read(alerts_of_digest, storm.row.id, START)
+    assert found is not None
+    assert (found.channel, found.remote, found.alerts) == ("chat", {}, ())
+    await database.write(release, storm.row, START, None)
+    assert await database.read(alerts_of_digest, storm.row.id, START) is None
