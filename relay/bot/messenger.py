@@ -25,6 +25,8 @@ from relay.bot.values import Answer
 TRIES = 3
 LONGEST_WAIT = 20.0
 """Seconds; an answer that comes later is of no use to anybody."""
+LONGEST_QUEUE = 60.0
+"""Seconds, the longest window of a limit: whoever waits for longer has been overtaken by a flood, which must not pile up."""
 _TOO_OLD = ("query is too old", "query id is invalid")
 
 
@@ -145,10 +147,12 @@ class Messenger:
         return None
 
     async def _wait(self, budget: Budget) -> None:
-        delay = budget.delay(self._monotonic(), urgent=True)
-        while delay > 0:
-            await asyncio.sleep(min(delay, 1.0))
+        """Until the budget allows a call; raises `TimeoutError` after `LONGEST_QUEUE`."""
+        async with asyncio.timeout(LONGEST_QUEUE):
             delay = budget.delay(self._monotonic(), urgent=True)
+            while delay > 0:
+                await asyncio.sleep(min(delay, 1.0))
+                delay = budget.delay(self._monotonic(), urgent=True)
 
     async def _send(self, spot: Spot, answer: Answer, reply_to: int | None) -> int:
         reply = ReplyParameters(message_id=reply_to, allow_sending_without_reply=True) if reply_to else None

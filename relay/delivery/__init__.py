@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay import logs
 from relay.clock import Clock, Millis
@@ -28,6 +28,10 @@ STANDS_STILL = 180.0
 
 MOST_OTHERS = 1000
 """Of so many chats that no channel writes to is remembered what they were sent lately."""
+
+
+KEPT_FROM_OTHERS = 10
+"""Messages of the account's window (30 a second, of a bot) that their answers leave to the channels."""
 
 
 async def rest(seconds: float, woken: asyncio.Event | None) -> None:
@@ -95,12 +99,15 @@ class Delivery:
     def budget(self, destination: str, account: str, limits: Limits) -> Budget:
         """What the bot's answers share with the posts of that chat. One that no channel writes to has `limits` of its own.
 
-        Anybody may write to a bot, from any number of chats: what they all are answered counts for the account too.
+        Anybody may write to a bot, from any number of chats: what they all are answered counts for the account, too, and
+        leaves a part of it to the channels.
         """
         worker = self._workers.get(destination)
         if worker is not None:
             return worker.budget
-        found = self._others.pop(destination, None) or self._budget_of([limits], account, [limits])
+        found = self._others.pop(destination, None)
+        if found is None:
+            found = replace(self._budget_of([limits], account, [limits]), spare=KEPT_FROM_OTHERS)
         self._others[destination] = found  # the newest is the last
         if len(self._others) > MOST_OTHERS:
             del self._others[next(iter(self._others))]

@@ -14,10 +14,13 @@ class Budget:
 
     destination: Limiter
     account: Limiter
+    spare: int = 0
+    """So much of the account's limit is left to other destinations."""
 
     def delay(self, now: float, *, urgent: bool = False, keep: int = 0) -> float:
         """Seconds until one more message; `keep` leaves so many for what matters more."""
-        return max(limiter.delay(now, urgent=urgent, keep=keep) for limiter in (self.destination, self.account))
+        here = self.destination.delay(now, urgent=urgent, keep=keep)
+        return max(here, self.account.delay(now, urgent=urgent, keep=keep + self.spare))
 
     def drain(self, messages: int, now: float) -> float:
         """Seconds until the last of so many messages could be sent; what is beyond `ENOUGH` of them is not counted."""

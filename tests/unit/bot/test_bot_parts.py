@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from aiogram import Bot
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application
 from hypothesis import given
@@ -15,8 +16,10 @@ from pydantic import SecretStr
 
 from relay.access import ChatRole, Role, User
 from relay.bot.keyboard import alert_keyboard, base36, from_base36, post_data
+from relay.bot.messenger import Messenger, Spot
 from relay.bot.pages import local_time
 from relay.bot.people import ANONYMOUS_ADMIN, Account, People
+from relay.bot.values import Answer
 from relay.bot.webhook import HEADER, TelegramDoor
 from relay.notification import AlertState
 from relay.queries import Found, parse_filter
@@ -184,3 +187,30 @@ def test_nobody_can_take_the_name_of_a_user_of_the_config(name: str) -> None:
     stranger = PEOPLE.meet(Account(id=7, name=name), -5)
     assert (stranger.name.casefold(), stranger.role) == ("anna (7)", Role.RESPONDER)
     assert PEOPLE.meet(Account(id=7, name="Boris"), -5).name == "Boris"
+
+
+class Taken:
+    """The budget of a chat in which others are always sooner."""
+
+    def delay(self, now: float, *, urgent: bool = False) -> float:
+        return 0.5
+
+    def take(self, now: float) -> int:
+        raise AssertionError("there is nothing to take")
+
+    def settle(self, tickets: int, now: float) -> None: ...
+
+    def pause(self, until: float) -> None: ...
+
+
+@pytest.mark.looptime
+async def test_an_answer_that_a_flood_overtakes_waits_for_a_minute_and_is_given_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Bot("42:token") as bot:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        messenger = Messenger(bot, lambda _: Taken(), loop.time)
+        assert not await messenger.deliver(Spot(-1), Answer(text="hello"), message_id=None)
+        assert 60 <= loop.time() - began < 61
+    assert "answer not sent" in caplog.text
