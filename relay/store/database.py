@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -18,8 +19,9 @@ Item = TypeVar("Item")
 BatchFunction = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 
 MAX_BATCH = 128
-GATHER = 0.002
-"""Seconds that changes wait for company once there are several: a batch costs much the same however many it holds."""
+GATHER = 0.010
+"""Seconds that several changes wait, at most, for as many as came together last time: a batch costs much the same however
+many it holds, and senders who were answered together come again together."""
 
 
 class StoreUnavailable(Exception):
@@ -55,6 +57,8 @@ class Database:
         self._engine = engine
         self._waiting: list[_Call] = []
         self._wake = asyncio.Event()
+        self._wanted = 1  # that many changes that wait wake the writer
+        self._company = 1  # that many were on their way together when the last batch was done
         self._writer: asyncio.Task[None] | None = None
         self._apart: set[asyncio.Task[Any]] = set()
         self._closing = False
@@ -110,21 +114,30 @@ class Database:
             raise StoreUnavailable("the store is closing")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Call(batch, item, done))
-        self._wake.set()
+        if len(self._waiting) >= self._wanted:
+            self._wake.set()
         return await done
 
     async def _write_batches(self) -> None:
         while True:
-            if not self._waiting:
-                if self._closing:
-                    return
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            if 1 < len(self._waiting) < MAX_BATCH and not self._closing:
-                await asyncio.sleep(GATHER)
+            await self._until(1)
+            if not self._waiting:  # it is closing
+                return
+            if len(self._waiting) > 1:
+                await self._until(self._company, GATHER)
             calls, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             await self._write(calls)
+            self._company = min(len(calls) + len(self._waiting), MAX_BATCH)
+
+    async def _until(self, wanted: int, within: float | None = None) -> None:
+        """Returns when so many changes wait, after so many seconds, or when there will be no more."""
+        self._wanted = wanted
+        if len(self._waiting) >= wanted or self._closing:
+            return
+        self._wake.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._wake.wait()
 
     async def _write(self, calls: Sequence[_Call]) -> None:
         try:

@@ -32,7 +32,7 @@ class SqliteEngine:
     def __init__(self, path: str | Path, *, prepare: Callable[[Connection], None] = prepare) -> None:
         self._path = Path(path)
         self._prepare = prepare
-        self._engine: sqlalchemy.Engine | None = None
+        self._engines: _Engines | None = None
         self._identity: tuple[int, int] | None = None
         self._lock: IO[str] | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
@@ -58,10 +58,10 @@ class SqliteEngine:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._take_lock()
-            engine = _make_engine(self._path)
-            with engine.connect().execution_options(relay_write=True) as conn, conn.begin():
+            engines = _Engines(self._path)
+            with engines.writing.begin() as conn:
                 self._prepare(conn)
-            self._engine, self._identity = engine, self._look()
+            self._engines, self._identity = engines, self._look()
         except OSError as error:
             raise StoreUnavailable(f"{self._path}: {error.strerror}") from error
         except DBAPIError as error:
@@ -86,10 +86,10 @@ class SqliteEngine:
 
     def _transact(self, work: Callable[[Connection], T], write: bool) -> T:  # noqa: FBT001  called through an executor
         try:
-            if self._engine is None or self._look() != self._identity:
+            if self._engines is None or self._look() != self._identity:
                 self._reopen()
-            assert self._engine is not None
-            with self._engine.connect().execution_options(relay_write=write) as conn, conn.begin():
+            assert self._engines is not None
+            with (self._engines.writing if write else self._engines.reading).begin() as conn:
                 return work(conn)
         except OSError as error:
             raise StoreUnavailable(f"{self._path}: {error.strerror}") from error
@@ -105,16 +105,28 @@ class SqliteEngine:
         self._open()
 
     def _dispose(self) -> None:
-        if self._engine is not None:
-            self._engine.dispose()
-            self._engine = None
+        if self._engines is not None:
+            self._engines.dispose()
+            self._engines = None
 
 
-def _make_engine(path: Path) -> sqlalchemy.Engine:
+class _Engines:
+    """The writer has one connection for itself: SQLite forgets the pages it knows whenever another one has written."""
+
+    def __init__(self, path: Path) -> None:
+        self.writing = _make_engine(path, connections=1, begin="BEGIN IMMEDIATE")
+        self.reading = _make_engine(path, connections=READERS, begin="BEGIN")
+
+    def dispose(self) -> None:
+        self.writing.dispose()
+        self.reading.dispose()
+
+
+def _make_engine(path: Path, *, connections: int, begin: str) -> sqlalchemy.Engine:
     engine = sqlalchemy.create_engine(
         f"sqlite:///{path}",
         poolclass=QueuePool,
-        pool_size=READERS + 1,
+        pool_size=connections,
         max_overflow=0,
         connect_args={"timeout": 5, "check_same_thread": False},
     )
@@ -126,13 +138,12 @@ def _make_engine(path: Path) -> sqlalchemy.Engine:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA temp_store=MEMORY")
-        cursor.execute("PRAGMA cache_size=-32768")
+        cursor.execute("PRAGMA cache_size=-16384")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def _begin(conn: Connection) -> None:
-        write = conn.get_execution_options().get("relay_write", True)
-        conn.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        conn.exec_driver_sql(begin)
 
     return engine
 
