@@ -21,8 +21,8 @@ from relay.store.database import Connection, Database
 from relay.store.postgres import PostgresEngine
 from relay.store.posts import next_due
 from relay.store.sqlite import SqliteEngine
+from tests.postgres_server import PostgresCluster
 from tests.programs import find_postgres
-from tests.servers import PostgresCluster
 
 COUNT = 1500
 SENDERS = 32

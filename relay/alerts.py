@@ -146,11 +146,9 @@ class WebhookEnvelope(_Wire):
     """A message without its alerts: cheap to check, so that a large message can be validated in slices."""
 
     receiver: Text = ""
-    status: Text = "firing"
     group_key: Text = Field(validation_alias=AliasChoices("groupKey", "group_key"))
     raw_group_key: RawText = Field(validation_alias=AliasChoices("groupKey", "group_key"))  # to be hashed, never stored
     group_labels: Texts = Field(default_factory=dict, validation_alias=AliasChoices("groupLabels", "group_labels"))
-    route_labels: Texts = Field(default_factory=dict, validation_alias=AliasChoices("routeLabels", "route_labels"))
     external_url: Text = Field(default="", validation_alias=AliasChoices("externalURL", "external_url"))
     notification_reason: Text = ""
     truncated_alerts: Count = Field(default=0, validation_alias=AliasChoices("truncatedAlerts", "truncated_alerts"))

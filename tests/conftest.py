@@ -18,8 +18,9 @@ from relay.rendering.sandbox import BoundedEnvironment
 from tests import programs, recorded
 from tests.error_logs import ErrorLogs
 from tests.fakes.gateway import FakeGateway
+from tests.postgres_server import PostgresCluster
 from tests.programs import AlertmanagerProgram
-from tests.servers import AlertmanagerStarter, PostgresCluster, PrometheusStarter
+from tests.servers import AlertmanagerStarter, PrometheusStarter
 
 settings.register_profile("the same each time", derandomize=True, deadline=None)
 settings.register_profile("search", deadline=None, max_examples=1000, print_blob=True)

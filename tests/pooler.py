@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests import programs
-from tests.servers import PostgresCluster, Server, free_port, unprivileged, wait_until
+from tests.postgres_server import PostgresCluster, unprivileged
+from tests.servers import Server, free_port, wait_until
 
 
 @contextmanager

@@ -187,49 +187,54 @@ async def told(program: str | None) -> AsyncIterator[Show]:
         await show.stop()
 
 
-@pytest.mark.parametrize("real", [True, False], ids=["alertmanager", "stand-in"])
-async def test_the_story_is_one_message_for_each_incident_and_one_for_a_storm_and_ends_well(real: bool) -> None:
-    if real:
-        find("alertmanager", "prometheus-alertmanager", "alertmanager")
-    async with told(find_alertmanager() if real else None) as show:
-        assert show.story.progress.step == show.story.progress.steps
-        assert not show.story.progress.running
-        bot = show.scene.telegram.bot
-        messages = [one for one in show.scene.telegram.chat(-1001234567890).messages if one.sender is bot]
-        living = [one for one in messages if one.reply_to is None]
-        assert all(one.text.startswith("🟢") for one in living)
-        first, *own, digest = living
-        assert len(own) <= 9  # those that are told while the others come in
-        assert any("CircuitBreakerOpen" in one.text and "severity: critical" in one.text for one in own)
-        assert "The alert storm is over" in digest.text
-        assert f"{1 + STORM} groups" in digest.text
-        assert all(f"{number:03}/" in digest.text for number in range(1, STORM + 1))
-        assert "HighResponseLatency" in first.edits[0].text or "HighResponseLatency" in first.text
-        assert any("👤" in version.text and "anna" in version.text for version in first.edits)
-        slack = show.scene.slack.channel("alerts")
-        posts = [one for one in slack.messages if one.thread_ts is None]
-        assert len(posts) <= 10
-        assert any(f"{1 + STORM} groups" in one.text for one in posts)
-        await eventually(lambda: all("🟢" in str(one.blocks) for one in posts))
-        await eventually(lambda: len(mails(show, "voice-robot")) == 3)
-        first_mail, second, last = mails(show, "voice-robot")
-        assert "2 firing" in first_mail
-        assert "Acked by anna" in second
-        assert "All resolved" in last
-        await eventually(lambda: "Resolved" in mails(show, "orders")[-1])
-        [silence] = [one for one in messages if "Silence ended by anna" in one.text]
-        assert f'{{trunk="{TRUNK}"}}' in silence.text
-        assert any(f"hits {ON_TRUNK} firing alerts" in version.text for version in silence.edits)
-        assert show.scene.telegram.calls("setWebhook") == []
+async def test_the_story_is_one_message_for_each_incident_and_one_for_a_storm_and_ends_well() -> None:
+    find("alertmanager", "prometheus-alertmanager", "alertmanager")
+    async with told(find_alertmanager()) as show:
+        await assert_it_ended_well(show)
 
 
-async def test_the_story_can_be_told_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_without_an_alertmanager_the_story_is_the_same_and_can_be_told_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with told(None) as show:
-        again = show.story
+        await assert_it_ended_well(show)
+        before = show.story
         show.play()
-        assert show.story is not again
+        assert show.story is not before
         await eventually(lambda: show.story.progress.step == show.story.progress.steps, within=90)
         assert "does not show it yet" not in caplog.text
+
+
+async def assert_it_ended_well(show: Show) -> None:
+    assert show.story.progress.step == show.story.progress.steps
+    assert not show.story.progress.running
+    bot = show.scene.telegram.bot
+    messages = [one for one in show.scene.telegram.chat(-1001234567890).messages if one.sender is bot]
+    living = [one for one in messages if one.reply_to is None]
+    assert all(one.text.startswith("🟢") for one in living)
+    first, *own, digest = living
+    assert len(own) <= 9  # those that are told while the others come in
+    assert any("CircuitBreakerOpen" in one.text and "severity: critical" in one.text for one in own)
+    assert "The alert storm is over" in digest.text
+    assert f"{1 + STORM} groups" in digest.text
+    assert all(f"{number:03}/" in digest.text for number in range(1, STORM + 1))
+    assert "HighResponseLatency" in first.edits[0].text or "HighResponseLatency" in first.text
+    assert any("👤" in version.text and "anna" in version.text for version in first.edits)
+    slack = show.scene.slack.channel("alerts")
+    posts = [one for one in slack.messages if one.thread_ts is None]
+    assert len(posts) <= 10
+    assert any(f"{1 + STORM} groups" in one.text for one in posts)
+    await eventually(lambda: all("🟢" in str(one.blocks) for one in posts))
+    await eventually(lambda: len(mails(show, "voice-robot")) == 3)
+    first_mail, second, last = mails(show, "voice-robot")
+    assert "2 firing" in first_mail
+    assert "Acked by anna" in second
+    assert "All resolved" in last
+    await eventually(lambda: "Resolved" in mails(show, "orders")[-1])
+    [silence] = [one for one in messages if "Silence ended by anna" in one.text]
+    assert f'{{trunk="{TRUNK}"}}' in silence.text
+    assert any(f"hits {ON_TRUNK} firing alerts" in version.text for version in silence.edits)
+    assert show.scene.telegram.calls("setWebhook") == []
 
 
 async def test_alerts_of_ones_own_fire_and_resolve_in_the_language_that_was_asked_for() -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from tests import programs
 from tests.fakes.gateway import Answer
+from tests.postgres_server import PostgresCluster
 from tests.relay_process import RelayProcess
 from tests.relays import Sink, config_of, deliver, destinations_held, open_sink, post
-from tests.servers import PostgresCluster
 
 DESTINATIONS = 20
 MOVED_WITHIN = 25.0

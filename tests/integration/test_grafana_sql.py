@@ -22,8 +22,8 @@ from relay.ingest.accept import TEST_LABEL
 from relay.ingest.turn import Turn
 from relay.store.statistics import Statistics, statistics
 from tests.markdown import blocks
+from tests.postgres_server import PostgresCluster
 from tests.programs import ROOT
-from tests.servers import PostgresCluster
 from tests.state import START, State, open_state, postgres_engine, wire_alert
 
 BOARD = json.loads((DASHBOARDS / "relay" / "relay-analytics.json").read_text())

@@ -14,8 +14,9 @@ from relay.store.postgres import RETRIES, open_line
 from tests import programs
 from tests.fakes.certificates import server_context
 from tests.pooler import open_pooler
+from tests.postgres_server import PostgresCluster
 from tests.relays import query
-from tests.servers import PostgresCluster, free_port
+from tests.servers import free_port
 from tests.state import postgres_engine
 
 SETTINGS = "idle_in_transaction_session_timeout,lock_timeout,jit"
