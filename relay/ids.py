@@ -46,12 +46,12 @@ def first_id(at: Millis) -> int:
 
 
 def alert_code(alertmanager: str, fingerprint: str) -> str:
-    """What people type for an alert, and what finds its row: the same for ever (`alerts_identity`)."""
+    """What people type for an alert, and what finds its row: the same for ever."""
     return short_code(alertmanager, fingerprint)
 
 
 def group_code(alertmanager: str, receiver: str, key_hash: str) -> str:
-    """What people type for an alert group, and what finds its row: the same for ever (`alert_groups_identity`)."""
+    """What people type for an alert group, and what finds its row: the same for ever."""
     return "g" + short_code(alertmanager, receiver, key_hash)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Column, Index, MetaData, Table, UniqueConstraint, text
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import BigInteger, Boolean, Integer, SmallInteger, Text
 
 metadata = MetaData()
@@ -24,6 +25,16 @@ def _id(name: str = "id") -> Column[int]:
 def _where_set(name: str) -> dict[str, Any]:
     """For an index of a column that is rarely set; SQLite then leaves the other rows out."""
     return {"sqlite_where": text(f"{name} IS NOT NULL")}
+
+
+def _found_by_code(table: str, *identity: str) -> tuple[SchemaItem, SchemaItem]:
+    """An index of the code, which is made of the identity and stands at random: each new row writes a page of it.
+
+    PostgreSQL also keeps two replicas from adding the same row there. SQLite's one writer looks before it adds, and has
+    an index of a fifth of that size.
+    """
+    unique = UniqueConstraint("code", *identity, name=f"{table}_identity").ddl_if(dialect="postgresql")
+    return unique, Index(f"{table}_code", "code").ddl_if(dialect="sqlite")
 
 
 def _time(name: str) -> Column[int]:
@@ -68,7 +79,7 @@ alerts = Table(
     _flag("unconfirmed"),  # reopened by a late message; rings once the API lists it as firing
     _text("recent_starts"),  # JSON list of times, for flapping
     _time("flapping_until"),
-    UniqueConstraint("code", "fingerprint", "alertmanager", name="alerts_identity"),
+    *_found_by_code("alerts", "fingerprint", "alertmanager"),
     Index("alerts_firing", "alertmanager", sqlite_where=text("firing IS 1"), postgresql_where=text("firing IS true")),
     Index("alerts_flapping", "flapping_until", **_where_set("flapping_until")),
 )
@@ -102,7 +113,7 @@ alert_groups = Table(
     _number("revision"),
     Column("incident_id", BigInteger),  # the current or last run
     _time("message_at"),
-    UniqueConstraint("code", "key_hash", "receiver", "alertmanager", name="alert_groups_identity"),
+    *_found_by_code("alert_groups", "key_hash", "receiver", "alertmanager"),
     Index("alert_groups_heard", "alertmanager", "message_at"),
 )
 

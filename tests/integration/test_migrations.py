@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -59,6 +60,20 @@ def _migrate_from_nothing(conn: Connection) -> None:
     _be_older(conn, HEAD)
 
 
+ELSEWHERE = {
+    "sqlite": {"alerts_identity", "alert_groups_identity"},
+    "postgresql": {"alerts_code", "alert_groups_code"},
+}
+"""Of the metadata, but not of this database (`ddl_if`)."""
+
+
+def _differences(conn: Connection) -> Any:
+    """What Alembic would change to get from the tables to the metadata."""
+    elsewhere = ELSEWHERE[conn.dialect.name]
+    options = {"include_object": lambda _object, name, *_others: name not in elsewhere}
+    return compare_metadata(MigrationContext.configure(conn, opts=options), metadata)
+
+
 async def test_migrations_end_in_the_tables_that_an_empty_database_gets(make_engine: Callable[[], Engine]) -> None:
     assert VERSIONS[-1].name.startswith(HEAD)
     database = Database(make_engine())
@@ -66,7 +81,7 @@ async def test_migrations_end_in_the_tables_that_an_empty_database_gets(make_eng
     made = await database.read(_shape)
     await database.write(_migrate_from_nothing)
     migrated = await database.read(_shape)
-    different = await database.read(lambda conn: compare_metadata(MigrationContext.configure(conn), metadata))
+    different = await database.read(_differences)
     await database.close()
     assert {"posts_due", "alerts_firing"} <= made.keys()
     assert made == migrated

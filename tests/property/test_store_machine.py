@@ -421,6 +421,9 @@ def check_rows(conn: Connection, *, routed_anew: bool) -> None:
     for alert in alerts.values():
         assert alert.episode_id is None or runs[alert.episode_id].alert_id == alert.id
         assert not alert.firing or runs[alert.episode_id].ends_at is None, "fires in a run that is over"
+    assert len({(row.alertmanager, row.fingerprint) for row in alerts.values()}) == len(alerts), "an alert twice"
+    names = {(row.alertmanager, row.receiver, row.key_hash) for row in groups.values()}
+    assert len(names) == len(groups), "a group twice"
 
 
 def live_posts(conn: Connection) -> set[int]:
