@@ -16,7 +16,7 @@ from bench.scenarios import HOST, Row
 from bench.servers import relay_server
 from relay.alerts import WebhookMessage
 from relay.clock import DAY, MINUTE, Millis, system_clock
-from relay.ids import Ids
+from relay.ids import make_ids
 from relay.ingest.accept import Delivered, Source, acceptor
 from relay.ingest.policy import Policy
 from relay.routing import RouteConfig, Router
@@ -69,7 +69,7 @@ class Book:
         severities = SeverityMap()
         router = Router([RouteConfig(channels=[CHANNEL])], severities)
         policy = Policy(router=router, severities=severities, reopen={CHANNEL: 10 * MINUTE})
-        self._accept = acceptor(policy, Ids(self.clock, random.Random(1)), self.clock)
+        self._accept = acceptor(policy, make_ids(self.clock, random.Random(1)), self.clock)
 
     def clock(self) -> Millis:
         return self.now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from relay.clock import Clock, Millis
@@ -16,28 +16,23 @@ _PAIRS = tuple(second + first for first in _ALPHABET for second in _ALPHABET)
 CODE_LENGTH = 5
 
 
-class Ids:
-    """Time-ordered 63-bit integers: milliseconds, 10 random bits for this process, 12 of a counter.
+def make_ids(clock: Clock, rng: random.Random) -> Callable[[], int]:
+    """Gives time-ordered 63-bit integers: milliseconds, 10 random bits for this process, 12 of a counter.
 
     Made by the client, so that rows which point at each other can be written set-wise, without asking the database for keys.
     """
+    return _count(clock, rng.getrandbits(10)).__next__
 
-    def __init__(self, clock: Clock, rng: random.Random) -> None:
-        self._ids = self._count(clock, rng.getrandbits(10))
 
-    def __call__(self) -> int:
-        return next(self._ids)
-
-    @staticmethod
-    def _count(clock: Clock, process: int) -> Iterator[int]:
-        last, counter = 0, 0
-        while True:
-            now = max(clock() - _ORIGIN, last)  # a clock set back must not repeat an id
-            counter = counter + 1 if now == last else 0
-            if counter >= 1 << 12:
-                now, counter = now + 1, 0
-            last = now
-            yield now << 22 | process << 12 | counter
+def _count(clock: Clock, process: int) -> Iterator[int]:
+    last, counter = 0, 0
+    while True:
+        now = max(clock() - _ORIGIN, last)  # a clock set back must not repeat an id
+        counter = counter + 1 if now == last else 0
+        if counter >= 1 << 12:
+            now, counter = now + 1, 0
+        last = now
+        yield now << 22 | process << 12 | counter
 
 
 def first_id(at: Millis) -> int:

@@ -17,7 +17,7 @@ from relay import planning
 from relay.alerts import WebhookMessage, fingerprint_of
 from relay.clock import MINUTE, Millis
 from relay.delivery.outcome import progress_of
-from relay.ids import Ids
+from relay.ids import make_ids
 from relay.ingest.accept import Accepted, Delivered, Source, acceptor
 from relay.ingest.policy import Policy
 from relay.ingest.reconcile import Reconciler, Reported
@@ -115,10 +115,10 @@ class State:
     capabilities: Mapping[str, Capabilities]
     has_api: bool = True
     source: str = "main"
-    new_id: Ids = field(init=False)
+    new_id: Callable[[], int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.new_id = Ids(self.clock, random.Random(1))
+        self.new_id = make_ids(self.clock, random.Random(1))
         self.reconciler = Reconciler(self.policy, self.new_id, self.clock)
 
     async def post(self, *alerts: Mapping[str, object], **more: Any) -> Accepted:

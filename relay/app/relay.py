@@ -23,7 +23,7 @@ from relay.app.watching import Watching, WatchingSurroundings, own_routes
 from relay.clock import Clock, CommonClock, system_clock
 from relay.config import Config
 from relay.delivery import Delivery, Surroundings
-from relay.ids import Ids
+from relay.ids import make_ids
 from relay.ingest.own import ITSELF
 from relay.ingest.policy import Policy
 from relay.ingest.reconcile import Reconciler
@@ -76,7 +76,7 @@ class Relay:
         kinds = {name: options.type for name, options in config.channels.items()}
         self.metrics.declare(kinds, sources.names, __version__)
         severities = config.severity.severity_map()
-        self._new_id = Ids(seams.clock, seams.rng)
+        self._new_id = make_ids(seams.clock, seams.rng)
         self._policy = Policy(
             router=own_routes(config, severities),
             severities=severities,

@@ -23,6 +23,8 @@ class Sources:
         self._by_url = {one.external_url.rstrip("/"): one.name for one in configs if one.external_url}
         if not configs:
             self._by_name[NAMELESS] = Source(name=NAMELESS, has_api=False)
+        self._only = next(iter(self._by_name.values())) if len(self._by_name) == 1 else None
+        self._paths = ", ".join(f"/webhook/{known}" for known in self._by_name)
 
     @property
     def names(self) -> list[str]:
@@ -30,16 +32,15 @@ class Sources:
 
     def find(self, name: str | None, external_url: str) -> Source:
         """By the name in the path, the message's externalURL, or because there is only one."""
-        paths = ", ".join(f"/webhook/{known}" for known in self._by_name)
         if name:
             if name not in self._by_name:
-                raise UnknownSource(f"no alertmanager {name[:60]!r} in the config; post to {paths}")
+                raise UnknownSource(f"no alertmanager {name[:60]!r} in the config; post to {self._paths}")
             return self._by_name[name]
-        if len(self._by_name) == 1:
-            return next(iter(self._by_name.values()))
+        if self._only is not None:
+            return self._only
         known = self._by_url.get(external_url.rstrip("/"))
         if known is None:
             raise UnknownSource(
-                f"several alertmanagers are configured: post to one of {paths}, or set its external_url"
+                f"several alertmanagers are configured: post to one of {self._paths}, or set its external_url"
             )
         return self._by_name[known]

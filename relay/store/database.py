@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 __all__ = ["Connection", "Database", "Engine", "StoreUnavailable"]
 """`Connection` is handed on: only this package imports SQLAlchemy."""
@@ -186,8 +185,3 @@ def _run(conn: Connection, calls: Sequence[_Call]) -> list[Any]:
         results.extend(calls[start].batch(conn, [call.item for call in calls[start:end]]))
         start = end
     return results
-
-
-def unavailable(error: DBAPIError) -> bool:
-    """Whether the database is at fault (gone, locked, full, read-only), not the statement."""
-    return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated

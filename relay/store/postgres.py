@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import asyncpg
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from relay.store.bell import NAME, Line
-from relay.store.database import StoreUnavailable, unavailable
+from relay.store.database import StoreUnavailable
 from relay.store.migrate import prepare
 
 T = TypeVar("T")
@@ -189,7 +189,9 @@ def _conflict(error: DBAPIError) -> bool:
 
 
 def _at_fault(error: DBAPIError) -> bool:
-    return unavailable(error) or _sqlstate(error).startswith(_AT_FAULT)
+    """Whether it is the server (gone, full, read-only), not the statement."""
+    gone = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+    return gone or _sqlstate(error).startswith(_AT_FAULT)
 
 
 def _reason(error: DBAPIError) -> str:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from itertools import chain, islice
-from operator import attrgetter, itemgetter
+from itertools import islice
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Boolean, Connection, Dialect, Select, Table, Text, bindparam, insert, update
+from sqlalchemy import Boolean, Connection, Select, Table
 
 from relay.ids import alert_code, group_code
 from relay.store import schema
@@ -27,13 +27,12 @@ from relay.store.rows import (
     MembershipRow,
     PostRow,
 )
+from relay.store.statements import fetch, insert_rows, picker, run_many, select_sql, update_sql
 
 Row = TypeVar("Row")
 Key = TypeVar("Key")
 _HISTORY = tuple(column.name for column in fields(HistoryRow))
 _history_values = attrgetter(*_HISTORY)
-MOST_AT_ONCE = 64
-_NO_DEFAULT = object()
 CHUNK = 512  # below every database's limit of parameters in a statement
 
 
@@ -66,7 +65,7 @@ def _shape_of(table: Table, row_type: Any, keys: tuple[str, ...]) -> _Shape:
         flags=tuple(index for index, name in enumerate(names) if isinstance(table.c[name].type, Boolean)),
         key=attrgetter(*keys),
         values=attrgetter(*names),
-        key_of=_picker(tuple(names.index(name) for name in keys)),
+        key_of=picker(tuple(names.index(name) for name in keys)),
     )
 
 
@@ -98,8 +97,8 @@ class Rows(Generic[Row]):
         found = []
         for chunk in chunks(keys):
             size = 1 << (len(chunk) - 1).bit_length()  # few sizes, so that few statements are ever compiled
-            sql = _select_sql(conn.dialect, statement, size)
-            for raw in conn.exec_driver_sql(sql, (*chunk, *chunk[-1:] * (size - len(chunk)))):
+            sql = select_sql(conn.dialect, statement, size)
+            for raw in fetch(conn, sql, (*chunk, *chunk[-1:] * (size - len(chunk)))):
                 values = self._typed(raw)
                 row = self._type(*values)
                 key = self._key(row)
@@ -138,71 +137,8 @@ class Rows(Generic[Row]):
         used = tuple(
             index for index in range(len(shape.names)) if any(old[index] != new[index] for old, new in changed)
         )
-        picked, sql = _picker(used), _update_sql(conn.dialect, shape.table, _picker(used)(shape.names), shape.keys)
-        conn.exec_driver_sql(sql, [(*picked(new), *shape.key_of(new)) for _, new in changed])
-
-
-@lru_cache(maxsize=256)
-def _picker(indexes: tuple[int, ...]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """Those items of a tuple, as a tuple also if it is one."""
-    if len(indexes) == 1:
-        return itemgetter(slice(indexes[0], indexes[0] + 1))
-    return itemgetter(*indexes)
-
-
-def insert_rows(conn: Connection, table: Table, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Inserts many rows with few statements, which leave out the columns in which every row has the table's default.
-
-    SQLite's driver gives the interpreter away at every step, and a busy event loop keeps it: one step for 64 rows is
-    worth several times one for each. Sizes are powers of two, so that few statements are ever compiled. A value costs
-    the driver as much as ten instructions of ours, one that is None or a flag many times that.
-    """
-    defaults = _defaults(table, names)
-    columns = enumerate(zip(*rows, strict=True))
-    picked = _picker(tuple(index for index, column in columns if column.count(defaults[index]) < len(rows)))
-    used, start, size = picked(names), 0, MOST_AT_ONCE
-    while start < len(rows):
-        while size > len(rows) - start:
-            size //= 2
-        values = tuple(chain.from_iterable(map(picked, rows[start : start + size])))
-        conn.exec_driver_sql(_insert_sql(conn.dialect, table, used, size), values)
-        start += size
-
-
-@lru_cache
-def _defaults(table: Table, names: tuple[str, ...]) -> tuple[Any, ...]:
-    """What the table itself puts into columns that are not named; a value like no other where it has no default."""
-    found: list[Any] = []
-    for name in names:
-        column = table.c[name]
-        default: Any = column.server_default
-        if default is None:
-            found.append(None if column.nullable else _NO_DEFAULT)
-        else:
-            found.append(default.arg if isinstance(column.type, Text) else int(default.arg))
-    return tuple(found)
-
-
-@lru_cache(maxsize=256)
-def _select_sql(dialect: Dialect, statement: Select[Any], size: int) -> str:
-    """Compiled once for so many keys: SQLAlchemy would write out the list of them anew for every batch."""
-    compiled = statement.params(keys=range(size)).compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-    return str(compiled)
-
-
-@lru_cache(maxsize=256)
-def _insert_sql(dialect: Dialect, table: Table, names: tuple[str, ...], rows: int) -> str:
-    """Compiled once: rows then go to the driver as they are, which halves what a batch costs."""
-    values: list[dict[str, Any]] = [{name: bindparam(f"{name}_{row}") for name in names} for row in range(rows)]
-    return str(insert(table).values(values).compile(dialect=dialect))
-
-
-@lru_cache(maxsize=256)
-def _update_sql(dialect: Dialect, table: Table, names: tuple[str, ...], keys: tuple[str, ...]) -> str:
-    statement = update(table).values({name: bindparam(f"row_{name}") for name in names})
-    for name in keys:
-        statement = statement.where(table.c[name] == bindparam(f"row_{name}"))
-    return str(statement.compile(dialect=dialect))
+        picked, sql = picker(used), update_sql(conn.dialect, shape.table, picker(used)(shape.names), shape.keys)
+        run_many(conn, sql, [(*picked(new), *shape.key_of(new)) for _, new in changed])
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from relay.store.database import StoreUnavailable, unavailable
+from relay.store.database import StoreUnavailable
 from relay.store.migrate import prepare
 
 T = TypeVar("T")
@@ -93,9 +93,9 @@ class SqliteEngine:
                 return work(conn)
         except OSError as error:
             raise StoreUnavailable(f"{self._path}: {error.strerror}") from error
-        except DBAPIError as error:
-            if unavailable(error) or (isinstance(error.orig, sqlite3.DatabaseError) and "malformed" in str(error.orig)):
-                raise StoreUnavailable(f"{self._path}: {error.orig}") from error
+        except (DBAPIError, sqlite3.Error) as error:
+            if _at_fault(error):
+                raise StoreUnavailable(f"{self._path}: {_cause(error)}") from error
             raise
 
     def _reopen(self) -> None:
@@ -108,6 +108,18 @@ class SqliteEngine:
         if self._engines is not None:
             self._engines.dispose()
             self._engines = None
+
+
+def _at_fault(error: DBAPIError | sqlite3.Error) -> bool:
+    """Whether it is the file (gone, locked, full, read-only, broken), not the statement."""
+    cause = _cause(error)
+    if isinstance(cause, sqlite3.OperationalError | sqlite3.InterfaceError):
+        return True
+    return "malformed" in str(cause) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+
+
+def _cause(error: DBAPIError | sqlite3.Error) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 class _Engines:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 
 from relay.clock import MINUTE
-from relay.ids import Ids
+from relay.ids import make_ids
 from relay.ingest.accept import Delivered, Source, acceptor
 from relay.notification import IncidentView
 from relay.store.digest_views import load_digest
@@ -161,7 +161,7 @@ async def test_relays_that_are_told_of_the_same_alerts_in_other_groups_do_not_wa
             listed = [wire_alert(name, firing=firing, starts=starts, ends=starts + 1) for name in alerts]
             await state.post(*listed, key=key)
 
-    relays[1].new_id = Ids(relays[0].clock, random.Random(2))
+    relays[1].new_id = make_ids(relays[0].clock, random.Random(2))
     await asyncio.gather(*(tell(state, key, group) for state, key, group in zip(relays, "ab", groups, strict=True)))
     assert await query(postgres_url, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [
         (0,)

@@ -36,7 +36,7 @@ from relay.acking import Acker
 from relay.app.timers import route_anew
 from relay.clock import DAY, HOUR, MINUTE, Millis
 from relay.delivery.outcome import failure_of, progress_of
-from relay.ids import Ids
+from relay.ids import make_ids
 from relay.ingest.reconcile import Reconciler
 from relay.ingest.turn import Turn
 from relay.notification import AlertState, DeliveryError, IncidentView, Kind, Notice, Sent
@@ -144,7 +144,7 @@ class StoreMachine(RuleBasedStateMachine):
         )
         self.state: State = self.run(self.stack.enter_async_context(opened))
         self.lives += 1
-        self.state.new_id = Ids(self.clock, random.Random(self.lives))  # as each process draws bits of its own
+        self.state.new_id = make_ids(self.clock, random.Random(self.lives))  # as each process draws bits of its own
         self.state.reconciler = Reconciler(self.state.policy, self.state.new_id, self.clock)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
