@@ -5,134 +5,102 @@
 
 from __future__ import annotations
 
-from typing import Any
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 
-from sqlalchemy import Column, Index, MetaData, Table, UniqueConstraint, text
-from sqlalchemy.schema import SchemaItem
-from sqlalchemy.types import BigInteger, Boolean, Integer, SmallInteger, Text
+from relay.store.columns import flag, found_by_code, moment, number, row_id, string, where_set
 
 metadata = MetaData()
-
-
-_ROW_KEY = BigInteger().with_variant(Integer(), "sqlite")
-"""For SQLite an INTEGER is the key of the row itself; a BIGINT would be a second tree that every insert writes."""
-
-
-def _id(name: str = "id") -> Column[int]:
-    return Column(name, _ROW_KEY, primary_key=True, autoincrement=False)
-
-
-def _where_set(name: str) -> dict[str, Any]:
-    """For an index of a column that is rarely set; SQLite then leaves the other rows out."""
-    return {"sqlite_where": text(f"{name} IS NOT NULL")}
-
-
-def _found_by_code(table: str, *identity: str) -> tuple[SchemaItem, SchemaItem]:
-    """An index of the code, which is made of the identity and stands at random: each new row writes a page of it.
-
-    PostgreSQL also keeps two replicas from adding the same row there. SQLite's one writer looks before it adds, and has
-    an index of a fifth of that size.
-    """
-    unique = UniqueConstraint("code", *identity, name=f"{table}_identity").ddl_if(dialect="postgresql")
-    return unique, Index(f"{table}_code", "code").ddl_if(dialect="sqlite")
-
-
-def _time(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=True)
-
-
-def _text(name: str) -> Column[str]:
-    return Column(name, Text, nullable=False, server_default="")
-
-
-def _number(name: str) -> Column[int]:
-    return Column(name, Integer, nullable=False, server_default="0")
-
-
-def _flag(name: str) -> Column[bool]:
-    return Column(name, Boolean, nullable=False, server_default="0")
-
 
 alerts = Table(
     "alerts",
     metadata,
-    _id(),
-    _text("alertmanager"),
-    _text("fingerprint"),
-    _text("code"),
-    _text("labels"),
-    _text("annotations"),
+    row_id(),
+    string("alertmanager"),
+    string("fingerprint"),
+    string("code"),
+    string("labels"),
+    string("annotations"),
     Column("severity", SmallInteger, nullable=False),
-    _text("generator_url"),
+    string("generator_url"),
     Column("episode_id", BigInteger),  # the current or last run
-    _number("episode"),  # how many runs so far
-    _flag("firing"),
-    _time("starts_at"),
-    _time("ends_at"),  # of the last run that ended
-    _text("closed_by"),  # webhook, poll
-    _time("seen_at"),  # last listed by a webhook or the poll
-    _text("silenced_by"),
-    _time("silenced_until"),
-    _flag("silenced"),
-    _flag("inhibited"),
-    _flag("exempt"),  # test alerts: Alertmanager's API does not know them
-    _flag("unconfirmed"),  # reopened by a late message; rings once the API lists it as firing
-    _text("recent_starts"),  # JSON list of times, for flapping
-    _time("flapping_until"),
-    *_found_by_code("alerts", "fingerprint", "alertmanager"),
+    number("episode"),  # how many runs so far
+    flag("firing"),
+    moment("starts_at"),
+    moment("ends_at"),  # of the last run that ended
+    string("closed_by"),  # webhook, poll
+    moment("seen_at"),  # last listed by a webhook or the poll
+    string("silenced_by"),
+    moment("silenced_until"),
+    flag("silenced"),
+    flag("inhibited"),
+    flag("exempt"),  # test alerts: Alertmanager's API does not know them
+    flag("unconfirmed"),  # reopened by a late message; rings once the API lists it as firing
+    string("recent_starts"),  # JSON list of times, for flapping
+    moment("flapping_until"),
+    *found_by_code("alerts", "fingerprint", "alertmanager"),
     Index("alerts_firing", "alertmanager", sqlite_where=text("firing IS 1"), postgresql_where=text("firing IS true")),
-    Index("alerts_flapping", "flapping_until", **_where_set("flapping_until")),
+    Index("alerts_flapping", "flapping_until", **where_set("flapping_until")),
 )
 
 episodes = Table(
     "episodes",
     metadata,
-    _id(),
+    row_id(),
     Column("alert_id", BigInteger, nullable=False),
-    _number("number"),
-    _time("starts_at"),
-    _time("ends_at"),
-    _time("opened_at"),
-    _text("acked_by"),
-    _time("acked_at"),
-    _text("ack_note"),
+    number("number"),
+    moment("starts_at"),
+    moment("ends_at"),
+    moment("opened_at"),
+    string("acked_by"),
+    moment("acked_at"),
+    string("ack_note"),
     Index("episodes_alert", "alert_id"),
 )
 
 alert_groups = Table(
     "alert_groups",
     metadata,
-    _id(),
-    _text("alertmanager"),
-    _text("receiver"),
-    _text("key_hash"),
-    _text("key"),
-    _text("code"),
-    _text("labels"),
-    _text("external_url"),
-    _number("revision"),
+    row_id(),
+    string("alertmanager"),
+    string("receiver"),
+    string("key_hash"),
+    string("key"),
+    string("code"),
+    string("labels"),
+    string("external_url"),
+    number("revision"),
     Column("incident_id", BigInteger),  # the current or last run
-    _time("message_at"),
-    *_found_by_code("alert_groups", "key_hash", "receiver", "alertmanager"),
+    moment("message_at"),
+    *found_by_code("alert_groups", "key_hash", "receiver", "alertmanager"),
     Index("alert_groups_heard", "alertmanager", "message_at"),
 )
 
 incidents = Table(
     "incidents",
     metadata,
-    _id(),
+    row_id(),
     Column("group_id", BigInteger, nullable=False),
-    _number("number"),
-    _time("opened_at"),
-    _time("closed_at"),
-    _time("changed_at"),
-    _number("firing"),  # open memberships
-    _number("truncated"),
-    _flag("test"),
-    _number("repeat_rev"),
-    _time("repeat_at"),
-    _number("ack_rev"),
-    _number("silence_rev"),
+    number("number"),
+    moment("opened_at"),
+    moment("closed_at"),
+    moment("changed_at"),
+    number("firing"),  # open memberships
+    number("truncated"),
+    flag("test"),
+    number("repeat_rev"),
+    moment("repeat_at"),
+    number("ack_rev"),
+    number("silence_rev"),
     Index("incidents_group", "group_id"),
     Index("incidents_closed", "closed_at"),
 )
@@ -143,15 +111,15 @@ memberships = Table(
     Column("incident_id", BigInteger, primary_key=True, autoincrement=False),
     Column("alert_id", BigInteger, primary_key=True, autoincrement=False),
     Column("episode_id", BigInteger, nullable=False),
-    _flag("open"),
-    _text("channels"),  # JSON object: channel -> silent
-    _number("joined_rev"),
-    _number("fired_rev"),
-    _number("raised_rev"),
-    _number("changed_rev"),
-    _number("resolved_rev"),
-    _number("left_rev"),
-    _number("absent"),  # messages in a row that did not list it
+    flag("open"),
+    string("channels"),  # JSON object: channel -> silent
+    number("joined_rev"),
+    number("fired_rev"),
+    number("raised_rev"),
+    number("changed_rev"),
+    number("resolved_rev"),
+    number("left_rev"),
+    number("absent"),  # messages in a row that did not list it
     Index("memberships_alert", "alert_id"),
     sqlite_with_rowid=False,
 )
@@ -159,28 +127,28 @@ memberships = Table(
 posts = Table(
     "posts",
     metadata,
-    _id(),
+    row_id(),
     Column("incident_id", BigInteger, nullable=False),
-    _text("channel"),
-    _text("state"),  # live, dead
-    _number("shown_rev"),
-    _number("announced_rev"),
-    _text("fingerprint"),  # of the content shown last
+    string("channel"),
+    string("state"),  # live, dead
+    number("shown_rev"),
+    number("announced_rev"),
+    string("fingerprint"),  # of the content shown last
     Column("remote", Text),
-    _flag("plain"),
-    _flag("quiet"),  # the next first message arrives without sound
-    _flag("farewell"),  # no longer routed here: one last edit
-    _time("due_at"),
-    _time("since"),  # behind since then
-    _number("rank"),
-    _number("attempts"),
-    _text("reason"),
-    _text("detail"),
-    _time("attached_at"),
-    _number("attached_rev"),
-    _time("told_at"),  # last short message about an ack or a silence
-    _time("created_at"),
-    _text("instead_of"),  # shown here because that channel does not deliver
+    flag("plain"),
+    flag("quiet"),  # the next first message arrives without sound
+    flag("farewell"),  # no longer routed here: one last edit
+    moment("due_at"),
+    moment("since"),  # behind since then
+    number("rank"),
+    number("attempts"),
+    string("reason"),
+    string("detail"),
+    moment("attached_at"),
+    number("attached_rev"),
+    moment("told_at"),  # last short message about an ack or a silence
+    moment("created_at"),
+    string("instead_of"),  # shown here because that channel does not deliver
     Column("digest_id", BigInteger),  # the last digest that has shown it
     UniqueConstraint("incident_id", "channel", name="posts_identity"),
     Index("posts_due", "channel", "due_at"),
@@ -191,22 +159,22 @@ posts = Table(
         sqlite_where=text("since IS NOT NULL"),
         postgresql_where=text("since IS NOT NULL"),
     ),
-    Index("posts_digest", "digest_id", **_where_set("digest_id")),
+    Index("posts_digest", "digest_id", **where_set("digest_id")),
     Index("posts_dead", "channel", sqlite_where=text("state = 'dead'"), postgresql_where=text("state = 'dead'")),
 )
 
 history = Table(
     "history",
     metadata,
-    _id(),
-    _time("at"),
-    _text("kind"),
+    row_id(),
+    moment("at"),
+    string("kind"),
     Column("group_id", BigInteger),
     Column("incident_id", BigInteger),
     Column("alert_id", BigInteger),
-    _text("channel"),
-    _text("actor"),
-    _text("detail"),
+    string("channel"),
+    string("actor"),
+    string("detail"),
     Index("history_incident", "incident_id"),
     Index("history_alert", "alert_id"),
     Index("history_at", "at"),
@@ -216,9 +184,9 @@ leases = Table(
     "leases",
     metadata,
     Column("name", Text, primary_key=True),
-    _text("owner"),
+    string("owner"),
     Column("until", BigInteger, nullable=False),
-    _number("epoch"),
+    number("epoch"),
 )
 
 destinations = Table(
@@ -226,42 +194,42 @@ destinations = Table(
     metadata,
     Column("key", Text, primary_key=True),
     Column("moved_to", Text),
-    _time("succeeded_at"),
-    _time("failed_at"),
-    _time("failing_since"),
-    _text("reason"),
-    _text("detail"),
-    _time("paused_since"),  # takes nothing since then
-    _flag("permanent"),  # and says that it never will
-    _text("config"),  # a digest of what the config says of the channel
-    _text("calls"),  # JSON list: when it was sent something within the last minute
+    moment("succeeded_at"),
+    moment("failed_at"),
+    moment("failing_since"),
+    string("reason"),
+    string("detail"),
+    moment("paused_since"),  # takes nothing since then
+    flag("permanent"),  # and says that it never will
+    string("config"),  # a digest of what the config says of the channel
+    string("calls"),  # JSON list: when it was sent something within the last minute
 )
 
 beats = Table(  # the last watchdog alert of each Alertmanager
     "beats",
     metadata,
     Column("alertmanager", Text, primary_key=True),
-    _time("seen_at"),
+    moment("seen_at"),
 )
 
 digests = Table(  # living posts that show many incidents each, while a channel has more to announce than it may send
     "digests",
     metadata,
-    _id(),
-    _text("channel"),
-    _text("state"),  # storm, closing, after, over, refused
-    _time("began_at"),
-    _time("ended_at"),
-    _time("calm_since"),
-    _number("own"),  # critical incidents that had messages of their own since `own_since`
-    _time("own_since"),
+    row_id(),
+    string("channel"),
+    string("state"),  # storm, closing, after, over, refused
+    moment("began_at"),
+    moment("ended_at"),
+    moment("calm_since"),
+    number("own"),  # critical incidents that had messages of their own since `own_since`
+    moment("own_since"),
     Column("head", Text),  # JSON: remote, fingerprint, at, posted_at
-    _text("pages"),  # JSON list of the same
-    _time("listed_at"),
-    _text("told"),  # JSON: what it was, for its last line
-    _flag("condensed"),  # pages name only what outlived the storm
-    _flag("plain"),
-    _number("attempts"),
+    string("pages"),  # JSON list of the same
+    moment("listed_at"),
+    string("told"),  # JSON: what it was, for its last line
+    flag("condensed"),  # pages name only what outlived the storm
+    flag("plain"),
+    number("attempts"),
     Index("digests_channel", "channel", "state"),
 )
 
@@ -271,9 +239,9 @@ drafts = Table(  # what a person is composing, step by step
     Column("token", Text, primary_key=True),
     Column("owner", BigInteger, nullable=False),
     Column("chat", BigInteger, nullable=False),
-    _text("kind"),
-    _text("state"),  # JSON
-    _time("expires_at"),
+    string("kind"),
+    string("state"),  # JSON
+    moment("expires_at"),
     Index("drafts_owner", "owner", "chat"),
     Index("drafts_expiry", "expires_at"),
 )
@@ -283,19 +251,19 @@ views = Table(  # what the buttons of a message speak of: a button holds the tok
     metadata,
     Column("token", Text, primary_key=True),
     Column("chat", BigInteger, nullable=False),
-    _text("kind"),
-    _text("state"),  # JSON
-    _time("expires_at"),
+    string("kind"),
+    string("state"),  # JSON
+    moment("expires_at"),
     Index("views_expiry", "expires_at"),
 )
 
 mirrors = Table(  # silences that stand for acks
     "mirrors",
     metadata,
-    _id("episode_id"),
-    _text("alertmanager"),
-    _text("silence_id"),
-    _time("ends_at"),
+    row_id("episode_id"),
+    string("alertmanager"),
+    string("silence_id"),
+    moment("ends_at"),
     Index("mirrors_alertmanager", "alertmanager"),
 )
 
@@ -303,6 +271,6 @@ reminders = Table(  # what was told once and must not be told again
     "reminders",
     metadata,
     Column("key", Text, primary_key=True),
-    _time("at"),
+    moment("at"),
     Index("reminders_at", "at"),
 )
