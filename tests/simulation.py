@@ -75,6 +75,10 @@ class Simulation:
         self._stopping.clear()
         await self.delivery.run(self._stopping)
 
+    def stop(self) -> None:
+        """The relay is asked to stop."""
+        self._stopping.set()
+
     async def _rest(self, seconds: float, woken: asyncio.Event | None) -> None:
         """Nobody does anything for so long: the clock moves, unless something was planned meanwhile."""
         clock = self.state.clock

@@ -73,7 +73,8 @@ class Worker:
             self._log.warning("store unavailable", destination=self.destination, error=str(error))
             await self._pause(1.0)
         except LeaseLost:
-            self._log.warning("lease lost, another replica serves this destination", destination=self.destination)
+            if not stopping.is_set():  # else it was given up between two steps, and the next process does this one
+                self._log.warning("lease lost, another replica serves this destination", destination=self.destination)
         except Exception:  # noqa: BLE001  the door of a delivery: a bug there must not stop the others
             self._around.metrics.errors.labels("delivery").inc()
             self._log.exception("delivery failed unexpectedly", destination=self.destination)
