@@ -27,7 +27,7 @@ from relay.store.rows import (
     MembershipRow,
     PostRow,
 )
-from relay.store.statements import fetch, insert_rows, picker, run_many, select_sql, update_sql
+from relay.store.statements import insert_rows, picker, run, run_many, select_sql, update_sql
 
 Row = TypeVar("Row")
 Key = TypeVar("Key")
@@ -98,7 +98,7 @@ class Rows(Generic[Row]):
         for chunk in chunks(keys):
             size = 1 << (len(chunk) - 1).bit_length()  # few sizes, so that few statements are ever compiled
             sql = select_sql(conn.dialect, statement, size)
-            for raw in fetch(conn, sql, (*chunk, *chunk[-1:] * (size - len(chunk)))):
+            for raw in run(conn, sql, (*chunk, *chunk[-1:] * (size - len(chunk)))):
                 values = self._typed(raw)
                 row = self._type(*values)
                 key = self._key(row)

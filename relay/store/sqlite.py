@@ -140,7 +140,6 @@ def _make_engine(path: Path, *, connections: int, begin: str) -> sqlalchemy.Engi
         poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
-        pool_reset_on_return=None,  # every transaction below ends with COMMIT or ROLLBACK
         connect_args={"timeout": 5, "check_same_thread": False},
     )
 

@@ -14,7 +14,7 @@ MOST_AT_ONCE = 64
 _NO_DEFAULT = object()
 
 
-def fetch(conn: Connection, sql: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+def run(conn: Connection, sql: str, values: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
     """The rows that a statement returns, if any.
 
     SQLite's driver is asked itself, for SQLAlchemy's work on a statement costs a batch of webhooks a seventh. It raises
@@ -29,7 +29,7 @@ def fetch(conn: Connection, sql: str, values: tuple[Any, ...]) -> Sequence[Seque
 
 
 def run_many(conn: Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """A statement for each of the rows, as `fetch` runs it."""
+    """A statement for each of the rows, as `run` does."""
     if conn.dialect.name == "sqlite":
         conn.connection.cursor().executemany(sql, rows)
     else:
@@ -59,7 +59,7 @@ def insert_rows(conn: Connection, table: Table, names: tuple[str, ...], rows: Se
         while size > len(rows) - start:
             size //= 2
         values = tuple(chain.from_iterable(map(picked, rows[start : start + size])))
-        fetch(conn, _insert_sql(conn.dialect, table, used, size), values)
+        run(conn, _insert_sql(conn.dialect, table, used, size), values)
         start += size
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import IntegrityError
 
 from relay.store import database as module
 from relay.store.database import Connection, Database
@@ -115,3 +117,31 @@ async def test_the_writer_keeps_its_connection_whoever_reads_beside_it(tmp_path:
 
     assert len(written) == 1
     assert not written & read
+
+
+async def test_a_commit_that_is_refused_leaves_no_transaction_open_behind_it(tmp_path: Path) -> None:
+    """Else every later change would be refused, too, until a restart."""
+    engine = SqliteEngine(tmp_path / "relay.db")
+    event.listen(Engine, "connect", _check_references)
+    try:
+        await engine.open()
+    finally:
+        event.remove(Engine, "connect", _check_references)
+
+    with pytest.raises(IntegrityError, match="FOREIGN KEY"):
+        await engine.write(_point_nowhere)
+    left = await engine.write(lambda conn: conn.execute(text("SELECT count(*) FROM leases")).scalar_one())
+    await engine.close()
+
+    assert left == 0
+
+
+def _check_references(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _point_nowhere(conn: Connection) -> None:
+    """A change of which only the COMMIT is refused, as by a full disk."""
+    conn.execute(text("INSERT INTO leases (name, owner, until, epoch) VALUES ('lost', 'me', 1, 1)"))
+    conn.execute(text("CREATE TABLE points (at TEXT REFERENCES leases (name) DEFERRABLE INITIALLY DEFERRED)"))
+    conn.execute(text("INSERT INTO points VALUES ('nowhere')"))
