@@ -11,9 +11,10 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Literal, TextIO
 from urllib.parse import quote, quote_plus
@@ -77,9 +78,9 @@ class _Handler(logging.Handler):
         trace = _TRACEBACKS.formatException(record.exc_info) if record.exc_info else None
         level, component = record.levelname.lower(), record.name.removeprefix("relay.")
         fields = getattr(record, _FIELDS, {})
-        self.say(record.created, level, component, _message(record), fields, trace, record.stack_info)
+        self.put(self.line(record.created, level, component, _message(record), fields, trace, record.stack_info))
 
-    def say(
+    def line(
         self,
         at: float,
         level: str,
@@ -88,7 +89,8 @@ class _Handler(logging.Handler):
         fields: Mapping[str, Any],
         exception: str | None = None,
         stack: str | None = None,
-    ) -> None:
+    ) -> str:
+        """The event as it is written; nothing if that fails: there is no other place to tell it."""
         seconds, milliseconds = divmod(int(at * 1000), 1000)
         line: dict[str, Any] = {
             "time": f"{_second(seconds)}.{milliseconds:03d}Z",
@@ -105,12 +107,14 @@ class _Handler(logging.Handler):
         if stack is not None:
             line["stack"] = stack
         try:
-            text = self._text_of(line) + "\n"
-            with self._turn:
-                self._stream.write(text)
-                self._stream.flush()
-        except Exception:  # noqa: BLE001, S110  there is no other place to tell it, and logging's own would pass the mask
-            pass
+            return self._text_of(line) + "\n"
+        except Exception:  # noqa: BLE001  logging's own way to tell it would pass the mask
+            return ""
+
+    def put(self, line: str) -> None:
+        with suppress(Exception), self._turn:
+            self._stream.write(line)
+            self._stream.flush()
 
     def _text_of(self, line: Mapping[str, Any]) -> str:
         """Most lines hold nothing but texts and numbers and no secret: those are written once and searched once."""
@@ -227,16 +231,28 @@ class Log:
         """An error with the traceback of what is being handled."""
         self._logger.exception(event, extra={_FIELDS: fields})  # noqa: LOG004  our caller is in the handler
 
+    def prepared(self, event: str, /, **fields: Any) -> Callable[[], None]:
+        """An event of level info that is told when the result is called, and written out now: that is most of the work."""
+        handler = self._only_handler()
+        if handler is None or not self._logger.isEnabledFor(logging.INFO):
+            return partial(self._say, logging.INFO, "info", event, fields)
+        return partial(handler.put, handler.line(time.time(), "info", self._component, event, fields))
+
     def _say(self, level: int, name: str, event: str, fields: dict[str, Any]) -> None:
         if not self._logger.isEnabledFor(level):
             return
-        handlers = logging.root.handlers
-        if (
-            len(handlers) == 1 and type(handlers[0]) is _Handler
-        ):  # nobody else listens: a record would cost as much again
-            handlers[0].say(time.time(), name, self._component, event, fields)
+        handler = self._only_handler()
+        if handler is not None:
+            handler.put(handler.line(time.time(), name, self._component, event, fields))
         else:
             self._logger.log(level, event, extra={_FIELDS: fields})
+
+    @staticmethod
+    def _only_handler() -> _Handler | None:
+        """Ours, if nobody else listens: a record for the others would cost as much again."""
+        handlers = logging.root.handlers
+        handler = handlers[0] if len(handlers) == 1 else None
+        return handler if type(handler) is _Handler else None
 
 
 def get(component: str) -> Log:

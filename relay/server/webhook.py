@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from aiohttp import web
 from pydantic_core import to_json
@@ -80,25 +81,26 @@ class Webhooks:
         return await self._take(read, source)
 
     async def _take(self, read: Read, source: Source) -> web.Response:
+        delivered = Delivered(source=source, message=read.message)
         try:
-            accepted = await self._database.write_batched(self._accept, Delivered(source=source, message=read.message))
+            say = await self._database.write_batched(self._accept, delivered, partial(self._prepare, read, source))
         except StoreUnavailable as error:
             return self._unavailable(source.name, str(error))
         except Exception:  # noqa: BLE001  the door of a request: a bug of ours must make Alertmanager come again
             self._metrics.errors.labels("webhook").inc()
             self._log.exception("webhook failed", alertmanager=source.name)
             return self._unavailable(source.name, "internal error")
-        self._on_change(accepted.woken)
-        self._tell(read, source, accepted)
-        outcome = "duplicate" if accepted.duplicate else "accepted"
-        self._metrics.webhooks.labels(source.name, outcome).inc()
-        said = to_json({"status": outcome, "group": accepted.group, "channels": accepted.channels})
-        return web.Response(body=said, content_type="application/json")  # `json_response` costs three times that
+        return say()
 
-    def _tell(self, read: Read, source: Source, accepted: Accepted) -> None:
+    def _prepare(self, read: Read, source: Source, accepted: Accepted) -> Callable[[], web.Response]:
+        """What tells everybody that the message is kept, and gives the answer to it: called once that is true."""
         message = read.message
-        self._log.info(
-            "duplicate" if accepted.duplicate else "accepted",
+        outcome = "duplicate" if accepted.duplicate else "accepted"
+        count = self._metrics.webhooks.labels(source.name, outcome)
+        said = to_json({"status": outcome, "group": accepted.group, "channels": accepted.channels})
+        response = web.Response(body=said, content_type="application/json")  # `json_response` costs three times that
+        tell = self._log.prepared(
+            outcome,
             alertmanager=source.name,
             receiver=message.receiver_name,
             group=accepted.group,
@@ -106,6 +108,17 @@ class Webhooks:
             firing=sum(alert.firing for alert in message.alerts),
             reason=message.notification_reason,
         )
+
+        def say() -> web.Response:
+            self._on_change(accepted.woken)
+            tell()
+            count.inc()
+            self._warn(read, accepted)
+            return response
+
+        return say
+
+    def _warn(self, read: Read, accepted: Accepted) -> None:
         if accepted.unrouted:
             self._metrics.errors.labels("routing").inc(accepted.unrouted)
             hint = "add a route without matchers at the end"

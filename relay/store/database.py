@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar, overload
 
 from sqlalchemy import Connection
 
@@ -15,6 +16,7 @@ __all__ = ["Connection", "Database", "Engine", "StoreUnavailable"]
 
 T = TypeVar("T")
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 BatchFunction = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 
 MAX_BATCH = 128
@@ -32,6 +34,8 @@ class _Call:
     batch: BatchFunction
     item: Any
     done: asyncio.Future[Any]
+    prepare: Callable[[Any], Any] | None = None
+    answer: Any = None
 
 
 class Engine(Protocol):
@@ -107,12 +111,27 @@ class Database:
         task.add_done_callback(self._apart.discard)
         return await asyncio.shield(task)
 
-    async def write_batched(self, batch: Callable[[Connection, Sequence[Item]], Sequence[T]], item: Item) -> T:
-        """Like `write`, for changes that can be done many at a time: all waiting items of one `batch` make one call."""
+    @overload
+    async def write_batched(self, batch: Callable[[Connection, Sequence[Item]], Sequence[T]], item: Item) -> T: ...
+
+    @overload
+    async def write_batched(
+        self,
+        batch: Callable[[Connection, Sequence[Item]], Sequence[Result]],
+        item: Item,
+        prepare: Callable[[Result], T],
+    ) -> T: ...
+
+    async def write_batched(self, batch: BatchFunction, item: Any, prepare: Callable[[Any], Any] | None = None) -> Any:
+        """Like `write`, for changes that can be done many at a time: all waiting items of one `batch` make one call.
+
+        `prepare` makes of its result what is returned. It is called in the event loop while the transaction is being
+        committed, for meanwhile there is nothing else to do; so it may not tell anybody that the change is kept.
+        """
         if self._closing:
             raise StoreUnavailable("the store is closing")
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Call(batch, item, done))
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Call(batch, item, done, prepare))
         if len(self._waiting) >= self._wanted:
             self._wake.set()
         return await done
@@ -140,7 +159,7 @@ class Database:
 
     async def _write(self, calls: Sequence[_Call]) -> None:
         try:
-            results = await self._watched(self._engine.write(lambda conn: _run(conn, calls)))
+            await self._watched(self._engine.write(partial(_run_and_prepare, calls, asyncio.get_running_loop())))
         except StoreUnavailable as error:
             for call in calls:
                 _settle(call.done, StoreUnavailable(str(error)))
@@ -151,9 +170,9 @@ class Database:
             for call in calls:  # one bad change must not take good ones along
                 await self._write([call])
         else:
-            for call, result in zip(calls, results, strict=True):
+            for call in calls:
                 if not call.done.done():
-                    call.done.set_result(result)
+                    call.done.set_result(call.answer)
 
     async def _watched(self, work: Any) -> Any:
         try:
@@ -172,6 +191,20 @@ def _settle(done: asyncio.Future[Any], error: Exception) -> None:
 
 def _run_alone(conn: Connection, items: Sequence[Callable[[Connection], Any]]) -> Sequence[Any]:
     return [item(conn) for item in items]
+
+
+def _run_and_prepare(calls: Sequence[_Call], loop: asyncio.AbstractEventLoop, conn: Connection) -> None:
+    """What is scheduled here runs before whatever the end of the COMMIT schedules."""
+    results = _run(conn, calls)
+    loop.call_soon_threadsafe(_prepare, calls, results)
+
+
+def _prepare(calls: Sequence[_Call], results: Sequence[Any]) -> None:
+    for call, result in zip(calls, results, strict=True):
+        try:
+            call.answer = call.prepare(result) if call.prepare is not None else result
+        except Exception as error:  # noqa: BLE001  its caller gets it, and nobody else
+            _settle(call.done, error)
 
 
 def _run(conn: Connection, calls: Sequence[_Call]) -> list[Any]:

@@ -277,6 +277,37 @@ def test_a_closed_stream_is_no_second_error(capfd: pytest.CaptureFixture[str]) -
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_a_prepared_event_is_told_when_it_is_called_and_not_before(fmt: Format) -> None:
+    with configured(fmt, "info", SECRET) as out:
+        tell = logs.get("x").prepared("event", value=SECRET, other="one\ntwo")
+        assert out.getvalue() == ""
+        tell()
+        told = out.getvalue()
+        logs.get("x").info("event", value=SECRET, other="one\ntwo")
+    assert MASK in told
+    assert re.sub("time.*Z", "", out.getvalue()).splitlines() == [re.sub("time.*Z", "", told).rstrip("\n")] * 2
+
+
+def test_a_prepared_event_obeys_the_level_and_reaches_whoever_else_listens() -> None:
+    heard: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            heard.append(record.getMessage())
+
+    with configured("logfmt", "warning") as out:
+        logs.get("x").prepared("too little")()
+    with configured() as listened:
+        logging.getLogger().addHandler(Listener())
+        tell = logs.get("x").prepared("event")
+        assert heard == []
+        tell()
+    assert out.getvalue() == ""
+    assert heard == ["event"]
+    assert "event=event" in listened.getvalue()
+
+
 def test_a_logger_made_before_logging_is_configured_obeys_it() -> None:
     log = logs.get("early")
     with configured("json") as out:
