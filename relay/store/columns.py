@@ -16,7 +16,7 @@ def row_id(name: str = "id") -> Column[int]:
 
 
 def where_set(name: str) -> dict[str, Any]:
-    """For an index of a column that is rarely set; SQLite then leaves the other rows out."""
+    """For an index of a column that many rows leave empty; SQLite then leaves those rows out."""
     return {"sqlite_where": text(f"{name} IS NOT NULL")}
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from relay.store.database import StoreUnavailable
 from relay.store.schema import metadata
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest revision in `relay/migrations/versions`; a test compares."""
 _LOCK = 0x52656C6179
 """Any number that only relays use: advisory locks belong to one database."""

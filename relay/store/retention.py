@@ -235,7 +235,7 @@ def _delete_runs(conn: Connection, ids: Sequence[int]) -> None:
 
 def forget_history(conn: Connection, before: Millis) -> int | None:
     """Some of the entries of that age; None at the end."""
-    old = select(history.c.id).where(history.c.at <= before).order_by(history.c.at).limit(ROWS)
+    old = select(history.c.id).where(history.c.id < first_id(before)).order_by(history.c.id).limit(ROWS)
     ids = list(conn.execute(old).scalars())
     if not ids:
         return None

@@ -175,9 +175,8 @@ history = Table(
     string("channel"),
     string("actor"),
     string("detail"),
-    Index("history_incident", "incident_id"),
-    Index("history_alert", "alert_id"),
-    Index("history_at", "at"),
+    Index("history_incident", "incident_id", **where_set("incident_id")),
+    Index("history_alert", "alert_id", **where_set("alert_id")),
 )
 
 leases = Table(

@@ -27,8 +27,9 @@ from tests.state import open_state, postgres_engine, sqlite_engine, wire_alert
 VERSIONS = sorted((ROOT / "relay" / "migrations" / "versions").glob("[0-9]*.py"))
 CONTRACTING = {"drop_table", "drop_column", "drop_index", "drop_constraint", "alter_column", "rename_table"}
 """What would take something away from a relay of the version before, which runs until the last one is replaced."""
-HARMLESS = {"0006_fewer_trees": {"drop_index", "drop_constraint"}}
-"""Indexes whose place others take in the same transaction, with what they made quick and what they forbade."""
+HARMLESS = {"0006_fewer_trees": {"drop_index", "drop_constraint"}, "0009_history": {"drop_index"}}
+"""Indexes whose place others take in the same transaction, with what they made quick and what they forbade; and one that
+only made the retention's search quick."""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -140,10 +141,14 @@ async def test_tables_that_were_built_anew_hold_every_row_and_every_index(tmp_pa
         indexes = {row.name for row in conn.execute(text("SELECT name FROM sqlite_master WHERE type = 'index'"))}
         plan = conn.execute(text("EXPLAIN QUERY PLAN SELECT * FROM alerts WHERE code IN ('a', 'b')")).all()
         rare = conn.execute(text("EXPLAIN QUERY PLAN SELECT id FROM alerts WHERE flapping_until <= 5")).all()
+        told = "SELECT id FROM history WHERE alert_id IN (1, 2) OR incident_id IN (3, 4)"
+        timeline = " ".join(row[-1] for row in conn.execute(text(f"EXPLAIN QUERY PLAN {told}")))
     newer.dispose()
     assert {index.name for table in metadata.sorted_tables for index in table.indexes} <= indexes
     assert "code=?" in plan[0][-1]
     assert "alerts_flapping" in rare[0][-1]
+    assert "history_alert" in timeline
+    assert "history_incident" in timeline
 
 
 def _typed(table: Table, row: dict[str, int]) -> dict[str, object]:
