@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from types import TracebackType
@@ -90,7 +89,7 @@ class _Handler(logging.Handler):
         exception: str | None = None,
         stack: str | None = None,
     ) -> str:
-        """The event as it is written; nothing if that fails: there is no other place to tell it."""
+        """The event as it is written, or nothing if it cannot be."""
         seconds, milliseconds = divmod(int(at * 1000), 1000)
         line: dict[str, Any] = {
             "time": f"{_second(seconds)}.{milliseconds:03d}Z",
@@ -112,9 +111,12 @@ class _Handler(logging.Handler):
             return ""
 
     def put(self, line: str) -> None:
-        with suppress(Exception), self._turn:
-            self._stream.write(line)
-            self._stream.flush()
+        try:
+            with self._turn:
+                self._stream.write(line)
+                self._stream.flush()
+        except Exception:  # noqa: BLE001, S110  there is no other place to tell it
+            pass
 
     def _text_of(self, line: Mapping[str, Any]) -> str:
         """Most lines hold nothing but texts and numbers and no secret: those are written once and searched once."""

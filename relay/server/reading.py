@@ -28,12 +28,10 @@ class Read:
 
 async def read_message(body: bytes) -> Read:
     """Raises `NotAWebhookMessage` with a reason for the sender."""
-    if len(body) <= SMALL:
-        try:
-            return Read(WebhookMessage.model_validate_json(body))
-        except ValidationError:  # the long way finds out what is wrong, and keeps the alerts that can be read
-            pass
-    return await _read_in_slices(body)
+    message = WebhookMessage.read_plain(body) if len(body) <= SMALL else None
+    if message is not None:
+        return Read(message)
+    return await _read_in_slices(body)  # finds out what is wrong, and keeps the alerts that can be read
 
 
 async def _read_in_slices(body: bytes) -> Read:

@@ -6,17 +6,19 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from relay.alerts import NotAWebhookMessage
+from relay.alerts import NotAWebhookMessage, WebhookMessage
 from relay.ingest.accept import Delivered, Source, acceptor
 from relay.notification import IncidentView
 from relay.server.reading import Read, read_message
 from relay.store.subjects import of_group
 from tests.recorded import all_payloads
-from tests.state import State, open_state, sqlite_engine, wire_alert, wire_message
+from tests.state import State, open_state, sqlite_engine, wire_alert, wire_body, wire_message
 
 RECORDED = [json.loads(recorded.body) for recorded in all_payloads()]
 ODD_TEXTS = st.one_of(
@@ -56,6 +58,32 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
         elif len(place) > 1:
             del place[key]
     return message
+
+
+@given(message=mutated(), escaped=st.booleans())
+@settings(deadline=None, max_examples=300)
+def test_the_short_way_of_reading_takes_nothing_that_the_long_way_reads_otherwise(
+    message: dict[str, Any], escaped: bool
+) -> None:
+    body = json.dumps(message, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    plain = WebhookMessage.read_plain(body)
+    if plain is None:
+        return
+    with patch("relay.server.reading.SMALL", 0):
+        assert read_or_reason(body) == Read(plain)
+
+
+@pytest.mark.parametrize("odd", ["\0", "\ud800"])
+def test_what_no_database_holds_goes_the_long_way(odd: str) -> None:
+    alert = {**wire_alert(), "annotations": {"summary": f"a{odd}b"}}
+    read = read_or_reason(json.dumps(wire_body(alert, key=f"a{odd}b")).encode())
+    assert read is not None
+    assert (read.message.alerts[0].annotations["summary"], read.message.group_key) == ("a\ufffdb", "a\ufffdb")
+    assert read.message.raw_group_key == f"a{odd}b"
+
+
+def test_recorded_messages_are_read_the_short_way() -> None:
+    assert all(WebhookMessage.read_plain(recorded.body) for recorded in all_payloads())
 
 
 @given(messages=st.lists(mutated(), min_size=1, max_size=4))
