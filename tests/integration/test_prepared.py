@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import aiohttp
 import pytest
 import pytest_asyncio
+from sqlalchemy import Engine, event
 
 from relay import logs
-from relay.store.database import Connection, Database, StoreUnavailable
+from relay.store.database import Connection, Database
 from relay.store.sqlite import SqliteEngine
 from tests.relays import TOKEN, body_of, config_of, open_relay, open_sink, url_of
 
@@ -89,9 +92,7 @@ async def test_an_answer_that_cannot_be_prepared_is_the_error_of_its_own_change_
 
 
 @pytest.mark.expects_errors
-async def test_a_webhook_whose_commit_is_refused_is_nowhere_called_accepted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_webhook_whose_commit_is_refused_is_nowhere_called_accepted(tmp_path: Path) -> None:
     lines = io.StringIO()
     logs.configure("info", "logfmt", lines)
     async with (
@@ -100,8 +101,7 @@ async def test_a_webhook_whose_commit_is_refused_is_nowhere_called_accepted(
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session,
     ):
         url = url_of(relay)
-        with monkeypatch.context() as patched:
-            patched.setattr(SqliteEngine, "write", _refusing(SqliteEngine.write))
+        with _full_disk():
             async with session.post(f"{url}/webhook", data=body_of(1)) as answer:
                 assert answer.status == 503
         assert "event=accepted" not in lines.getvalue()
@@ -113,15 +113,18 @@ async def test_a_webhook_whose_commit_is_refused_is_nowhere_called_accepted(
         assert await _counted(session, url) == 1
 
 
-def _refusing(write: Callable[..., Any]) -> Callable[..., Any]:
-    async def refused(engine: SqliteEngine, work: Callable[[Connection], object]) -> None:
-        def change(conn: Connection) -> None:
-            work(conn)
-            raise StoreUnavailable("the disk is full")
+@contextmanager
+def _full_disk() -> Iterator[None]:
+    """Whatever is written meanwhile, only its COMMIT is refused."""
+    event.listen(Engine, "commit", _refuse)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "commit", _refuse)
 
-        await write(engine, change)
 
-    return refused
+def _refuse(_conn: Connection) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
 
 
 async def _counted(session: aiohttp.ClientSession, url: str) -> float:
