@@ -21,7 +21,7 @@ from relay.channels.email import EmailChannel, EmailContent, EmailOptions, MailS
 from relay.channels.email.message import header_text
 from relay.channels.email.replies import Reply, refusal
 from relay.channels.email.table import alerts_table, harmless
-from relay.clock import HOUR
+from relay.clock import HOUR, MINUTE
 from relay.notification import AlertState, Changes, Notice
 from relay.rendering import Renderer
 from tests.factories import NIGHT, NOW, make_alert_view, make_incident_view, make_notice, many_alerts
@@ -319,6 +319,14 @@ def test_what_is_no_longer_reported_is_not_called_resolved() -> None:
     assert "No longer reported · after " in text(notice)
     assert "esolved after" not in text(notice)
     assert parsed(make_channel().render(notice))["X-Alert-State"] == "unreported"
+
+
+def test_a_mail_says_how_long_it_lasted_and_not_how_long_the_relay_knew_of_it() -> None:
+    """The line of the only alert, and the chats, count from its begin; the head of the mail must not say otherwise."""
+    resolved = make_alert_view(state=AlertState.RESOLVED, resolved_rev=2)
+    view = make_incident_view(resolved, opened_at=resolved.starts_at + 10 * MINUTE)
+    notice = make_notice(view, changes=Changes(all_resolved=True, resolved=view.resolved))
+    assert "Resolved after 35m" in text(notice)
 
 
 def test_durations_of_the_past_are_told() -> None:
