@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from sqlalchemy import select
 
 from relay.app import Relay
 from relay.app.relay import Seams
+from relay.app.watching import channel_digests
 from relay.clock import Millis, system_clock
 from relay.config import Config
 from relay.demo.telegram import FakeTelegram, Message, Toast
+from relay.store.database import Connection
+from relay.store.schema import destinations
 from tests.state import wire_alert
 
 CHAT = -1001234567890
@@ -75,7 +79,8 @@ class BotRelay:
             "users": USERS,
             **self._sections,
         }
-        self._relay = Relay(Config.model_validate(config), seams=Seams(clock=self.clock))
+        self.config = Config.model_validate(config)
+        self._relay = Relay(self.config, seams=Seams(clock=self.clock))
         await self._relay.start()
         await self.telegram.until(lambda: self.telegram.updates.polled or self.telegram.updates.webhook_url)
 
@@ -87,6 +92,13 @@ class BotRelay:
         await self.stop()
         self._sections |= sections
         await self.start()
+
+    async def until_config_is_followed(self) -> None:
+        """The relay has forgotten what it knew of channels that were configured otherwise."""
+        wanted = channel_digests(self.config)
+        async with asyncio.timeout(20):
+            while await self.relay.database.read(_followed) != wanted:  # noqa: ASYNC110  a database tells nobody
+                await asyncio.sleep(0.02)
 
     async def post(self, *alerts: Mapping[str, Any], key: str = "{}:{}", path: str = "/webhook", **more: Any) -> None:
         firing = any(alert["status"] == "firing" for alert in alerts)
@@ -157,3 +169,8 @@ async def open_bot_relay(folder: Path, *, limits: bool = False, **sections: Any)
         finally:
             await running.stop()
             await asyncio.sleep(0)
+
+
+def _followed(conn: Connection) -> dict[str, str]:
+    rows = conn.execute(select(destinations.c.key, destinations.c.config).where(destinations.c.config != ""))
+    return {row.key: row.config for row in rows}
